@@ -1,0 +1,26 @@
+/** Code blocks: a function in one of five languages, with its limits. */
+
+import { z } from 'zod'
+import { Json } from '../common.ts'
+
+/** A JSON Schema (2020-12) as an object. */
+export const JsonSchema = z.record(z.string(), Json).describe('A JSON Schema, draft 2020-12.')
+
+export const CodeBlockConfig = z
+  .strictObject({
+    language: z.enum(['python', 'typescript', 'javascript', 'sql', 'bash']),
+    code: z.string().min(1).max(262_144).describe('An ES module that exports the entry point. At most 256 KiB.'),
+    entry_point: z
+      .string()
+      .regex(/^[A-Za-z_$][A-Za-z0-9_$]{0,99}$/, 'Use the name of a function that the code exports.')
+      .default('main')
+      .describe('The exported function; it is called with the input as one object of named parameters.'),
+    dependencies: z.array(z.string().min(1).max(200)).max(100).default([]),
+    timeout_seconds: z.number().min(1).max(300).default(30),
+    memory_mb: z.int().min(16).max(512).default(128),
+    input_schema: JsonSchema.optional(),
+    output_schema: JsonSchema.optional(),
+    network: z.array(z.string().min(1).max(253)).max(50).default([]).describe('Hosts the code may reach; none by default.'),
+  })
+  .meta({ id: 'CodeBlockConfig' })
+export type CodeBlockConfig = z.infer<typeof CodeBlockConfig>

@@ -1,0 +1,74 @@
+/** What a function of a room may use. The edge makes one context for each request, the engine one for each run;
+ *  nobody else does. It carries types from the rooms above it, and nothing of theirs that runs. */
+
+import type { Grant, Permission } from '@flow/contract/access'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import type { Database, Db } from './db/db.ts'
+import type { Seal } from './seal.ts'
+import type { Engine, Run } from './engine/engine.ts'
+import type { Sandbox } from './sandbox/sandbox.ts'
+import type { Mail } from './mail.ts'
+
+/** Who asks. A key acts for the user who made it, and never may more than that user may now. */
+export type Actor = {
+  kind: 'user' | 'api_key' | 'service_token' | 'system'
+  /** The user's, or the key's own id. */
+  id: string
+  user_id: string
+  name: string
+  organization_id: string
+  grants: Grant[]
+  /** What a key was narrowed to; absent: all that its user may. */
+  scopes?: Permission[]
+  /** The one workspace a key was bound to. */
+  workspace_id?: string
+  /** The sign-in that an access token belongs to. */
+  session_id?: string
+}
+
+/** The part of the context that a store may see. Every statement names one of the two ids. */
+export type Scope = {
+  db: Db
+  organization_id: string
+  workspace_id: string
+}
+
+export type Context = Scope & {
+  actor: Actor
+  /** When this request or run began: ISO 8601, UTC, milliseconds. */
+  now: string
+  request_id: string
+  /** The caller's address, for the audit log and the limits. */
+  address: string
+  log: Logger
+  /** Enqueues a durable run in this transaction: it starts if and only if the transaction commits. */
+  start<Input>(run: Run<Input>, input: Input, options?: { id?: string; at?: string }): Promise<void>
+  /** Goes on when the transaction has committed, outside of it; what `next` gives is the answer instead. For waits. */
+  afterCommit(next: () => Promise<unknown>): void
+  /** How long the caller is willing to wait for the end of what it starts (`Prefer: wait=N`), in seconds. */
+  wait_seconds: number
+  platform: Platform
+  /** Aborted when the caller goes away. */
+  signal: AbortSignal
+}
+
+/** The running parts, one of each in a process. */
+export type Platform = {
+  config: Config
+  clock: Clock
+  log: Logger
+  database: Database
+  engine: Engine
+  sandbox: Sandbox
+  seal: Seal
+  mail: Mail
+}
+
+/** The one place time comes from; tests set it. */
+export type Clock = { now(): Date }
+
+export const systemClock: Clock = { now: () => new Date() }
+
+/** A UUID version 7: it sorts by the time it was made. */
+export const newId = (): string => crypto.randomUUIDv7()

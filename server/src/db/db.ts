@@ -1,0 +1,70 @@
+/** The database as the rooms see it: one interface, two engines behind it (embedded.ts, postgres.ts).
+ *
+ *  A `Db` is always bound to one tenant: every session that runs its statements carries the organization's id
+ *  in `app.org`, and row-level security shows no other rows. `platform` is the handle of code that works across
+ *  organizations (sign-in, the engine). Rows come in wire form: timestamps as ISO 8601 UTC strings with
+ *  milliseconds, `bigint` and `numeric` as numbers, `jsonb` parsed. */
+
+/** A statement and its parameters. Write it with the tag `sql`; a `Sql` inside a `Sql` is spliced in. */
+export type Sql = { readonly text: string; readonly values: readonly unknown[] }
+
+export interface Db {
+  /** All rows. */
+  many<Row>(statement: Sql): Promise<Row[]>
+  /** The one row; anything else is a fault. */
+  one<Row>(statement: Sql): Promise<Row>
+  /** The first row, if there is any. */
+  maybe<Row>(statement: Sql): Promise<Row | undefined>
+  /** How many rows the statement changed. */
+  run(statement: Sql): Promise<number>
+  /** Runs `work` in one transaction, or in a savepoint when this is a transaction already. It commits when the
+   *  promise resolves and rolls back when it rejects. No statement of anybody else can slip in between. */
+  tx<Result>(work: (db: Db) => Promise<Result>, options?: TransactionOptions): Promise<Result>
+}
+
+export type TransactionOptions = { isolation?: 'read committed' | 'repeatable read' }
+
+export interface Database {
+  readonly mode: 'embedded' | 'postgres'
+  /** Whether an acknowledged commit survives the loss of power, not only of the process. */
+  readonly durability: 'fsync' | 'process'
+  /** The handle of one organization: statements see its rows only. */
+  of(organization_id: string): Db
+  /** The handle that sees all rows. For sign-in, the engine and the start; never for a request's own work. */
+  readonly platform: Db
+  /** Calls `heard` for each committed `notify` on the channel, from any replica; `gap` whenever some may have been missed. */
+  listen(channel: string, heard: (payload: string) => void, gap?: () => void): Promise<() => Promise<void>>
+  /** Waits for statements in flight, then lets go of every connection, file and lock. */
+  close(): Promise<void>
+}
+
+export function sql(parts: TemplateStringsArray, ...values: unknown[]): Sql {
+  let text = parts[0] ?? ''
+  const flat: unknown[] = []
+  for (const [i, value] of values.entries()) {
+    if (isSql(value)) {
+      const offset = flat.length
+      text += value.text.replace(/\$(\d+)/g, (_, n) => `$${Number(n) + offset}`)
+      flat.push(...value.values)
+    } else {
+      flat.push(value)
+      text += `$${flat.length}`
+    }
+    text += parts[i + 1] ?? ''
+  }
+  return { text, values: flat }
+}
+
+/** Several statements' parts in one, for example conditions joined with `and`. */
+export function join(parts: Sql[], separator: string): Sql {
+  return parts.reduce((all, part, i) => (i === 0 ? part : sql`${all}${raw(separator)}${part}`), raw(''))
+}
+
+/** Text that is part of the program, such as a column's name from a fixed list. Never text from a caller. */
+export const raw = (text: string): Sql => ({ text, values: [] })
+
+/** A value for a `jsonb` column. Plain arrays and objects would otherwise become PostgreSQL arrays. */
+export const json = (value: unknown): string | null => (value === undefined || value === null ? null : JSON.stringify(value))
+
+const isSql = (value: unknown): value is Sql =>
+  typeof value === 'object' && value !== null && 'text' in value && 'values' in value && Array.isArray(value.values)
