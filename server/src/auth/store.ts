@@ -1,0 +1,112 @@
+/** The room's SQL for keys, sign-ins and who somebody is. Private to the room. Statements that take a `Scope` see one
+ *  organization; those that take a `Db` are for the platform's handle: before somebody is known, there is none. */
+
+import type { Grant, Permission } from '@flow/contract/access'
+import type { Scope } from '../context.ts'
+import { type Db, raw, sql } from '../db/db.ts'
+import { matching, page } from '../db/page.ts'
+import type { ApiKey, KeyKind, KeyList } from './keys.ts'
+
+const keyColumns = raw(
+  'k.id, k.kind, k.name, k.prefix, k.last_four, k.scopes, k.workspace_id, k.expires_at, k.last_used_at, k.revoked_at, k.created_by, k.created_at',
+)
+
+export type NewKeyRow = Omit<ApiKey, 'last_used_at' | 'revoked_at'> & { hash: Buffer }
+
+export const insertKey = (at: Scope, key: NewKeyRow) =>
+  at.db.one<ApiKey>(sql`
+    insert into api_keys as k
+      (id, organization_id, workspace_id, kind, name, prefix, last_four, hash, scopes, created_by, expires_at, created_at)
+    values (${key.id}, ${at.organization_id}, ${key.workspace_id}, ${key.kind}, ${key.name}, ${key.prefix},
+      ${key.last_four}, ${key.hash}, ${key.scopes}, ${key.created_by}, ${key.expires_at}, ${key.created_at})
+    returning ${keyColumns}`)
+
+export const findKey = (at: Scope, key_id: string) =>
+  at.db.maybe<ApiKey>(sql`
+    select ${keyColumns} from api_keys k
+    where k.organization_id = ${at.organization_id} and k.id = ${key_id} and k.revoked_at is null`)
+
+export const listKeys = (at: Scope, list: KeyList) =>
+  page<ApiKey>(at.db, {
+    select: keyColumns,
+    from: raw('api_keys k'),
+    where: [
+      sql`k.organization_id = ${at.organization_id} and k.revoked_at is null`,
+      ...matching(raw('k.name'), list.search),
+      ...(list.kind ? [sql`k.kind = ${list.kind}`] : []),
+    ],
+    sortable: {
+      created_at: 'k.created_at',
+      name: 'k.name',
+      last_used_at: 'k.last_used_at',
+      expires_at: 'k.expires_at',
+    },
+    id: 'k.id',
+    parameters: list,
+  })
+
+export const revokeKey = async (at: Omit<Scope, 'workspace_id'> & { now: string }, key_id: string): Promise<boolean> =>
+  (await at.db.run(sql`
+    update api_keys set revoked_at = ${at.now}
+    where organization_id = ${at.organization_id} and id = ${key_id} and revoked_at is null`)) > 0
+
+/** Everything that decides whether a credential still counts, read in one statement with each request. */
+export type Standing = {
+  user_id: string
+  email: string
+  name: string
+  organization_id: string
+  organization_status: 'active' | 'suspended' | 'archived'
+  membership_status: 'invited' | 'active' | 'suspended' | null
+  grants: Grant[]
+  key: KeyStanding | null
+}
+export type KeyStanding = {
+  id: string
+  kind: KeyKind
+  name: string
+  scopes: Permission[]
+  workspace_id: string | null
+  /** Seconds until it expires, negative when it has; null: never. */
+  expires_in: number | null
+  /** Seconds since it was last noted as used; null: never. */
+  used_ago: number | null
+  is_revoked: boolean
+}
+
+const standing = (now: string) => sql`
+  u.id as user_id, u.email, coalesce(nullif(m.name, ''), nullif(u.name, ''), u.email) as name,
+  o.id as organization_id, o.status as organization_status, m.status as membership_status,
+  (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('role', g.role, 'scope', g.scope, 'scope_id', g.scope_id))), '[]')
+    from grants g where g.organization_id = o.id and g.user_id = u.id) as grants,
+  case when k.id is null then null else jsonb_build_object(
+    'id', k.id, 'kind', k.kind, 'name', k.name, 'scopes', k.scopes, 'workspace_id', k.workspace_id,
+    'expires_in', extract(epoch from k.expires_at - ${now}::timestamptz),
+    'used_ago', extract(epoch from ${now}::timestamptz - k.last_used_at),
+    'is_revoked', k.revoked_at is not null) end as key`
+
+export const standingOfKey = (db: Db, hash: Buffer, now: string) =>
+  db.maybe<Standing>(sql`
+    select ${standing(now)}
+    from api_keys k
+    join users u on u.id = k.created_by
+    join organizations o on o.id = k.organization_id
+    left join memberships m on m.organization_id = o.id and m.user_id = u.id
+    where k.hash = ${hash}`)
+
+/** Of a session that has not ended. */
+export const standingOfSession = (db: Db, session_id: string, user_id: string, organization_id: string, now: string) =>
+  db.maybe<Standing>(sql`
+    select ${standing(now)}
+    from sessions s
+    join users u on u.id = s.user_id
+    join organizations o on o.id = ${organization_id}
+    left join memberships m on m.organization_id = o.id and m.user_id = u.id
+    left join api_keys k on k.id = s.api_key_id
+    where s.id = ${session_id} and s.user_id = ${user_id} and s.ended_at is null and s.expires_at > ${now}
+      and (not s.is_bound or s.organization_id = o.id)`)
+
+export const noteKeyUse = (db: Db, key_id: string, now: string) =>
+  db.run(sql`
+    update api_keys set last_used_at = ${now}
+    where id = ${key_id} and (last_used_at is null or last_used_at < ${now}::timestamptz - interval '1 minute')`)
