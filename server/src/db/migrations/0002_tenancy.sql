@@ -34,6 +34,8 @@ create table organizations (
     check (support_tier in ('community', 'standard', 'premium', 'enterprise')),
   timezone text not null default 'UTC',
   default_workspace_id uuid not null,
+  -- Counts up with every change that may take an admin away: two of them never pass each other (see users/store.ts).
+  admin_changes integer not null default 0,
   created_at timestamptz not null,
   updated_at timestamptz not null
 );
@@ -234,6 +236,7 @@ create table audit_events (
   actor text not null,
   actor_kind text not null,
   actor_name text not null,
+  -- The user whom a key acts for.
   user_id uuid,
   actor_ip text,
   resource_type text not null,
@@ -243,7 +246,7 @@ create table audit_events (
   request_id text,
   metadata jsonb not null
 );
-create index audit_events_by_time on audit_events (organization_id, "timestamp" desc, event_id);
+create index audit_events_by_time on audit_events (organization_id, "timestamp", event_id);
 create index audit_events_by_resource on audit_events (organization_id, resource_type, resource_id);
 create index audit_events_by_actor on audit_events (organization_id, actor);
 select flow_tenant('audit_events');
@@ -256,6 +259,13 @@ create table audit_pending (
 );
 create index audit_pending_by_organization on audit_pending (organization_id, event_id);
 select flow_tenant('audit_pending');
+
+-- The key of an organization's chain, sealed: who can write to the database alone can't compute a hash.
+create table audit_keys (
+  organization_id uuid primary key references organizations,
+  key_sealed text not null
+);
+select flow_tenant('audit_keys');
 
 -- One chain for each organization: each hash is a keyed digest over the hash before and the event's canonical text.
 create table audit_chain (
