@@ -1,0 +1,61 @@
+/** Every limit of the sandbox, in one place, for both sides of the pipe. Sizes are in characters of JSON text or of
+ *  source, which is what crosses the pipe; a character is at most three bytes there. */
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+export const limits = {
+  /** TypeScript's stripper runs outside of the machine, where no interrupt reaches it: a small source bounds its time. */
+  typescript_source: 256 * KiB,
+  javascript_source: MiB,
+  input: 8 * MiB,
+  output: MiB,
+  /** Callers, the database and JSON.stringify itself recurse over an answer. */
+  output_depth: 128,
+  log: 256 * KiB,
+  log_message: 16 * KiB,
+  error_message: 2 * KiB,
+  error_stack: 4 * KiB,
+  host_argument: MiB,
+  host_method: 128,
+  host_calls: 1000,
+  host_calls_pending: 64,
+  timeout_ms_max: 300_000,
+  memory_mb_min: 16,
+  memory_mb_max: 512,
+  /** A line from a worker holds one output or one host call with its log: more is a worker that is no longer ours. */
+  line_from_worker: 4 * MiB,
+} as const
+
+/** How runs share the workers. */
+export const sharing = {
+  /** Runs one worker holds at a time: one computes, the others wait for the host. */
+  runs_per_worker: 8,
+  /** Short runs that may stand in one worker's pipe, so that it never idles for a round trip. */
+  pipeline: 8,
+  /** A step that has lasted this long lets nobody stand behind it. */
+  long_step_ms: 10,
+  queue: 2000,
+  queue_per_tenant: 500,
+  attempts: 2,
+} as const
+
+/** How long the other side gets beyond a run's deadline. */
+export const grace = {
+  /** A built-in that polls no interrupt is ended from outside, with its process. */
+  watchdog_ms: 200,
+  boot_ms: 10_000,
+} as const
+
+/** What a worker keeps between calls. */
+export const keeping = {
+  sources: 64,
+  /** A template that holds more than this beyond the bare machine is made anew for every call. */
+  template_bytes: 4 * MiB,
+  /** Linear memory never shrinks: a machine that grew past this is thrown away. */
+  machine_bytes: 16 * MiB,
+  /** Native stack a guest may use, of the binary's 1 MiB. */
+  stack_bytes: 256 * KiB,
+  /** Machines made before they are asked for. */
+  spare_machines: 2,
+} as const

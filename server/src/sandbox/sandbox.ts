@@ -1,0 +1,139 @@
+/** Running strangers' code: this is the room's door. A job's code runs in a machine of WebAssembly whose memory is set
+ *  back before every call, in a process that holds no secrets and may open nothing, ended from outside when it does
+ *  not end itself. Only JSON text crosses. What a run does can be seen by nobody else, before or after, and costs
+ *  nobody else more than their wait for a fair turn. The room knows no domain and no database. */
+
+import { availableParallelism } from 'node:os'
+import type { Isolation, IsolationLevel } from './isolation.ts'
+import { limits } from './limits.ts'
+import { Pool, type PoolStats } from './pool.ts'
+
+export type { Isolation, IsolationLevel } from './isolation.ts'
+export { SandboxFull } from './queue.ts'
+
+export type Language = 'javascript' | 'typescript'
+
+/** Calls a run makes to the host. The function decides with the rights of whoever started the run, never by what the
+ *  guest says of itself; the message of what it throws is shown to the guest. */
+export type HostCall = (method: string, args: unknown) => Promise<unknown>
+
+export type Job = {
+  language: Language
+  /** An ES module that imports nothing. */
+  code: string
+  /** The name of the exported function that is called; `default` for the default export. */
+  entry_point: string
+  /** JSON: the function's one argument. */
+  input: unknown
+  /** Whose turn it is: tenants take turns, and each has a limit of runs at a time. */
+  tenant: string
+  timeout_ms: number
+  memory_mb: number
+  /** Aborting it ends the run as `cancelled`. */
+  signal?: AbortSignal
+  /** Without it the guest's host calls are refused. */
+  host?: HostCall
+}
+
+export type FaultCode =
+  | 'syntax'
+  | 'source_too_large'
+  | 'no_entry_point'
+  | 'threw'
+  | 'input_not_json'
+  | 'input_too_large'
+  | 'not_json'
+  | 'output_too_large'
+  | 'timeout'
+  | 'out_of_memory'
+  | 'stack_overflow'
+  | 'never_resolves'
+  | 'crashed'
+  | 'cancelled'
+
+/** What is told to the author of the code: places and frames are in their own source. */
+export type Fault = { code: FaultCode; message: string; line?: number; column?: number; stack?: string }
+
+export type LogEntry = { level: 'debug' | 'info' | 'warn' | 'error'; message: string; at_ms: number }
+
+export type Spent = {
+  /** At most 256 KiB; a last entry says so when there was more. */
+  logs: LogEntry[]
+  /** From its start in a worker to its end, waiting included; the wait for a turn is not. */
+  duration_ms: number
+  cpu_ms?: number
+  /** The machine's linear memory at its largest. */
+  memory_bytes?: number
+}
+
+export type Verdict = ({ status: 'success'; output: unknown } & Spent) | ({ status: 'error'; error: Fault } & Spent)
+
+export type Log = {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
+
+export type Sandbox = {
+  /** Rejects only with `SandboxFull`, and after `close`. */
+  run(job: Job): Promise<Verdict>
+  /** Does it parse and export the entry point? Its top level is evaluated, in a worker like everything else. */
+  check(code: string, language: Language, entry_point: string, tenant?: string): Promise<Fault | undefined>
+  close(): Promise<void>
+  /** What stands between a guest and the machine, as tested by the workers themselves when they started. */
+  readonly isolation: Isolation
+  stats(): PoolStats
+}
+
+/** Returns before a worker is up, unless a floor has to be made sure of first; a run that comes early waits. Rejects
+ *  when the floor can't be reached here. */
+export async function openSandbox(
+  options: { workers?: number; floor?: IsolationLevel; log?: Log } = {},
+): Promise<Sandbox> {
+  const pool = new Pool({ workers: options.workers ?? availableParallelism(), floor: options.floor, log: options.log })
+  if (options.floor !== undefined && options.floor !== 'process') await pool.firstWorker()
+
+  return {
+    run: (job) => run(pool, job),
+    async check(code, language, entry_point, tenant = 'check') {
+      const verdict = await pool.submit({ code, language, entry_point, tenant, timeout_ms: 2000, memory_mb: 64 })
+      return verdict.status === 'error' ? verdict.error : undefined
+    },
+    close: () => pool.close(),
+    get isolation() {
+      return pool.isolation
+    },
+    stats: () => pool.stats(),
+  }
+}
+
+async function run(pool: Pool, job: Job): Promise<Verdict> {
+  const input = asJson(job.input)
+  if (input === undefined) return refused('input_not_json', 'The input is not JSON.')
+  if (input.length > limits.input) {
+    return refused(
+      'input_too_large',
+      `The input has ${input.length} characters of JSON; at most ${limits.input} are taken.`,
+    )
+  }
+  if (job.signal?.aborted) return refused('cancelled', 'It was cancelled before it began.')
+
+  const { code, language, entry_point, tenant, signal, host } = job
+  const timeout_ms = Math.min(Math.max(1, job.timeout_ms), limits.timeout_ms_max)
+  const memory_mb = Math.min(Math.max(limits.memory_mb_min, job.memory_mb), limits.memory_mb_max)
+  return pool.submit({ code, language, entry_point, tenant, timeout_ms, memory_mb, input, signal, host })
+}
+
+function asJson(input: unknown): string | undefined {
+  try {
+    return JSON.stringify(input === undefined ? null : input)
+  } catch {
+    return undefined
+  }
+}
+
+const refused = (code: FaultCode, message: string): Verdict => ({
+  status: 'error',
+  error: { code, message },
+  logs: [],
+  duration_ms: 0,
+})

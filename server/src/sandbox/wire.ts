@@ -1,0 +1,34 @@
+/** What the server and a worker say to each other: one JSON text a line, each way. Guests' values cross as JSON text
+ *  inside it and are never looked into on the way. Whatever begins a step in the worker (`run`, `ret`) is answered by
+ *  exactly one `done`, `wait` or `skip`, in order: so the server always knows whether the worker computes, and what.
+ *  The worker has no timers and no other doings of its own. */
+
+import type { Fault, Language, LogEntry } from './sandbox.ts'
+
+export type ToWorker =
+  | {
+      t: 'run'
+      id: number
+      key: string
+      /** Left out when the worker still keeps the source under this key. */
+      code?: string
+      language: Language
+      entry_point: string
+      /** Left out, only the module is loaded and its entry point looked for. */
+      input?: string
+      timeout_ms: number
+      memory_mb: number
+    }
+  | { t: 'ret'; id: number; call: number; ok: boolean; value: string }
+  | { t: 'drop'; id: number }
+
+export type FromWorker =
+  | { t: 'ready'; layers: string[]; gaps: string[] }
+  | { t: 'call'; id: number; call: number; method: string; args: string }
+  | { t: 'sleep'; id: number; call: number; ms: number }
+  | ({ t: 'wait'; id: number } & Spending)
+  /** `retire`: something in the worker broke that does not mend; it takes no more runs. */
+  | ({ t: 'done'; id: number; output?: string; error?: Fault; retire?: boolean } & Spending)
+  | { t: 'skip'; id: number }
+
+export type Spending = { logs?: LogEntry[]; cpu_ms: number; memory_bytes: number }

@@ -1,0 +1,259 @@
+/** One machine: QuickJS in WebAssembly, with a linear memory of its own that is overwritten before every call. It
+ *  speaks to the engine through its raw exports, because the wrapper's cached handles point into a memory that a
+ *  reset takes away. Nothing of a guest outlives `reset`: all its state is linear memory and one stack pointer. */
+
+import { readFileSync } from 'node:fs'
+import { EvalFlags, JSValueHandle, QuickJS } from 'quickjs-wasi'
+import { keeping } from '../limits.ts'
+
+type Exports = ReturnType<QuickJS['_getExports']>
+type Extensions = { name: string; wasm: WebAssembly.Module }[]
+
+/** What a guest can ask of the worker, all of it synchronous. The answer is one of a few small numbers, whose boxes are
+ *  part of the ground: a guest that asks without end makes nothing grow. */
+export type Guest = {
+  call(call: number, method: string, args: string): Answer
+  sleep(call: number, ms: number): Answer
+  print(level: string, message: string): Answer
+  end(kind: string, value: string): Answer
+}
+/** The prelude has the sentence for each. */
+export const Answer = { yes: 0, no_host: 1, too_many: 2, too_large: 3, log_full: 4 } as const
+export type Answer = (typeof Answer)[keyof typeof Answer]
+
+/** The memory a call begins with: the bare machine's pages, and those that differ for this block. */
+export type Template = { pages: Map<number, Uint8Array>; bytes: number; stackPointer: number }
+
+/** The bare machine: the engine, its globals and the prelude, before anybody's code. */
+export type Ground = {
+  memory: Uint8Array
+  stackPointer: number
+  runtime: number
+  context: number
+  /** Where the prelude's functions are in that memory. */
+  functions: Record<'adopt' | 'run' | 'answer' | 'describe', number>
+  /** Where a box for each `Answer` is. */
+  answers: number[]
+}
+
+const PAGE = 4096
+
+const file = (name: string) => readFileSync(new URL(import.meta.resolve(`quickjs-wasi/${name}`)))
+
+export async function loadEngine(): Promise<{ engine: WebAssembly.Module; extensions: Extensions }> {
+  const compiled = ['quickjs.wasm', 'encoding.so', 'url.so', 'structured-clone.so', 'crypto.so'].map((name) =>
+    WebAssembly.compile(file(name)),
+  )
+  const [engine, encoding, url, structuredClone, crypto] = await Promise.all(compiled)
+  if (!engine || !encoding || !url || !structuredClone || !crypto) throw new Error('The engine is not all there.')
+  return {
+    engine,
+    extensions: [
+      { name: 'encoding', wasm: encoding },
+      { name: 'url', wasm: url },
+      { name: 'structured_clone', wasm: structuredClone },
+      { name: 'crypto', wasm: crypto },
+    ],
+  }
+}
+
+export class Machine {
+  readonly #vm: QuickJS
+  readonly #engine: Exports
+  /** Whoever runs in it now. */
+  guest: Guest | undefined
+  /** On the clock of `performance.now`. */
+  deadline = 0
+  /** Set when the engine was interrupted; only `reset` takes it back. */
+  wasInterrupted = false
+  /** Set when the guest read the clock or asked for randomness. */
+  hasLookedOut = false
+  #clean = 0
+  #answers: number[] = []
+
+  private constructor(vm: QuickJS) {
+    this.#vm = vm
+    this.#engine = vm._getExports()
+  }
+
+  static async create(parts: Awaited<ReturnType<typeof loadEngine>>): Promise<Machine> {
+    let machine: Machine | undefined
+    const isLate = () => {
+      if (!machine || performance.now() < machine.deadline) return false
+      machine.wasInterrupted = true
+      return true
+    }
+    const outside = (memory: WebAssembly.Memory) => ({
+      clock_time_get(_clock: number, _precision: bigint, at: number) {
+        if (machine) machine.hasLookedOut = true
+        new DataView(memory.buffer).setBigUint64(at, BigInt(Date.now()) * 1_000_000n, true)
+        return 0
+      },
+      random_get(at: number, length: number) {
+        if (machine) machine.hasLookedOut = true
+        crypto.getRandomValues(new Uint8Array(memory.buffer, at, length))
+        return 0
+      },
+      // The engine's own printing: the pipe to the server is not a place for it.
+      fd_write: () => 52,
+    })
+    const vm = await QuickJS.create({
+      wasm: parts.engine,
+      extensions: parts.extensions,
+      maxStackSize: keeping.stack_bytes,
+      timezoneOffset: 0,
+      interruptHandler: isLate,
+      wasi: outside,
+      moduleLoader: { load: refuseImport },
+    })
+    machine = new Machine(vm)
+    machine.#lend()
+    return machine
+  }
+
+  /** Under names, so that the functions in a restored memory find this machine's. */
+  #lend(): void {
+    const vm = this.#vm
+    const boxed = (answer: Answer | undefined) =>
+      new JSValueHandle(vm, this.#answers[answer ?? Answer.no_host] ?? 0, false, true)
+    const lent: Record<string, (...args: JSValueHandle[]) => JSValueHandle> = {
+      __call: (call, method, args) =>
+        boxed(this.guest?.call(call?.toNumber() ?? 0, method?.toString() ?? '', args?.toString() ?? '')),
+      __sleep: (call, ms) => boxed(this.guest?.sleep(call?.toNumber() ?? 0, ms?.toNumber() ?? 0)),
+      __print: (level, message) => boxed(this.guest?.print(level?.toString() ?? '', message?.toString() ?? '')),
+      __end: (kind, value) => boxed(this.guest?.end(kind?.toString() ?? '', value?.toString() ?? '')),
+    }
+    for (const [name, lend] of Object.entries(lent)) vm.registerHostCallback(name, lend)
+  }
+
+  /** Evaluates our own part of the guest's world. Every other machine begins with the memory this one ends with. */
+  prepare(globals: string, prelude: string): Ground {
+    const vm = this.#vm
+    this.deadline = Number.POSITIVE_INFINITY
+    for (const name of ['__call', '__sleep', '__print', '__end']) {
+      const { ptr, len } = vm._writeString(name)
+      vm.setProp(vm.global, name, new JSValueHandle(vm, this.#engine.qjs_new_host_function(ptr, len, 0)))
+    }
+    vm.evalCode(globals, 'globals.js')
+    const api = vm.evalCode(prelude, 'prelude.js')
+    const at = (name: string) => vm.exportHandle(api.getProp(name))
+    const functions = { adopt: at('adopt'), run: at('run'), answer: at('answer'), describe: at('describe') }
+    const answers = Object.values(Answer).map((answer) => this.#engine.qjs_new_number(answer))
+    vm.runGC()
+    const { memory, stackPointer, runtimePtr, contextPtr } = vm.snapshot()
+    return { memory, stackPointer, runtime: runtimePtr, context: contextPtr, functions, answers }
+  }
+
+  get bytes(): number {
+    return this.#engine.memory.buffer.byteLength
+  }
+
+  /** Overwrites all of the linear memory. What lies beyond the template's end is unknown to its allocator, which asks
+   *  for new pages instead, but it is wiped all the same. */
+  reset(ground: Ground, memory_mb: number, template?: Template): void {
+    const size = template?.bytes ?? ground.memory.length
+    this.#growTo(size)
+    const memory = new Uint8Array(this.#engine.memory.buffer)
+    memory.set(ground.memory)
+    for (const [at, page] of template?.pages ?? []) memory.set(page, at)
+    memory.fill(0, size, Math.max(size, this.#clean))
+    this.#clean = size
+
+    this.#engine.qjs_set_runtime_and_context(ground.runtime, ground.context)
+    this.#engine.__stack_pointer.value = template?.stackPointer ?? ground.stackPointer
+    this.#engine.qjs_set_memory_limit(memory_mb * 1024 * 1024)
+    this.#answers = ground.answers
+    this.wasInterrupted = false
+    this.hasLookedOut = false
+  }
+
+  #growTo(size: number): void {
+    const { memory } = this.#engine
+    const missing = size - memory.buffer.byteLength
+    if (missing > 0) memory.grow(missing / 65_536)
+  }
+
+  /** What a run of this block begins with, if it is small enough to keep. */
+  template(ground: Ground): Template | undefined {
+    const memory = new Uint8Array(this.#engine.memory.buffer)
+    if (memory.length > ground.memory.length + keeping.template_bytes) return undefined
+    const pages = new Map<number, Uint8Array>()
+    for (let at = 0; at < memory.length; at += PAGE) {
+      const page = memory.subarray(at, at + PAGE)
+      const isOld = Buffer.compare(page, ground.memory.subarray(at, at + PAGE)) === 0
+      if (!isOld) pages.set(at, page.slice())
+    }
+    return { pages, bytes: memory.length, stackPointer: this.#engine.__stack_pointer.value }
+  }
+
+  /** Evaluates a module up to where it waits for something. The address is its namespace's, or what it threw. */
+  evaluate(source: string, filename: string): { state: 'loaded' | 'threw'; at: number } | { state: 'pending' } {
+    const engine = this.#engine
+    const code = this.#vm._writeString(source)
+    const name = this.#vm._writeString(filename)
+    const promise = engine.qjs_eval(code.ptr, code.len, name.ptr, EvalFlags.TYPE_MODULE)
+    engine.wasm_free(code.ptr)
+    engine.wasm_free(name.ptr)
+    if (engine.qjs_is_exception(promise) !== 0) return { state: 'threw', at: engine.qjs_get_exception() }
+    if (!this.settle()) return { state: 'threw', at: engine.qjs_get_exception() }
+    const state = engine.qjs_promise_state(promise)
+    if (state === 0) return { state: 'pending' }
+    return { state: state === 1 ? 'loaded' : 'threw', at: engine.qjs_promise_result(promise) }
+  }
+
+  duplicate(value: number): number {
+    return this.#engine.qjs_dup_value(value)
+  }
+
+  string(value: string): number {
+    const { ptr, len } = this.#vm._writeString(value)
+    const made = this.#engine.qjs_new_string(ptr, len)
+    this.#engine.wasm_free(ptr)
+    return made
+  }
+
+  number(value: number): number {
+    return this.#engine.qjs_new_number(value)
+  }
+
+  boolean(value: boolean): number {
+    return value ? this.#engine.qjs_get_true() : this.#engine.qjs_get_false()
+  }
+
+  /** Calls a function of the prelude and gives the address of its result. Arguments are used up. */
+  call(fn: number, ...args: number[]): number {
+    const engine = this.#engine
+    const argv = engine.wasm_malloc(Math.max(args.length, 1) * 4)
+    if (argv === 0) throw new Error('out of memory')
+    const nothing = engine.qjs_get_undefined()
+    new Uint32Array(engine.memory.buffer, argv, args.length).set(args)
+    const result = engine.qjs_call(fn, nothing, args.length, argv)
+    engine.wasm_free(argv)
+    for (const arg of args) engine.qjs_free_value(arg)
+    engine.qjs_free_value(nothing)
+    return result
+  }
+
+  read(value: number): string {
+    return new JSValueHandle(this.#vm, value).consume((handle) => handle.toString())
+  }
+
+  isException(value: number): boolean {
+    return this.#engine.qjs_is_exception(value) !== 0
+  }
+
+  /** Everything that is ready now. False when the engine gave up in the middle, as an interrupted one does. */
+  settle(): boolean {
+    while (this.#engine.qjs_is_job_pending()) {
+      if (this.#engine.qjs_execute_pending_job() < 0) return false
+    }
+    return true
+  }
+}
+
+function refuseImport(name: string): string {
+  const refusal = new Error(`A code block is one module: "${name.slice(0, 200)}" can't be imported.`)
+  // The library copies a host error's stack into the guest; ours names our files.
+  refusal.stack = ''
+  throw refusal
+}

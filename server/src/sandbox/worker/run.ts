@@ -1,0 +1,210 @@
+/** One run in one machine: loaded, called, continued with each of the host's answers, ended once. */
+
+import { limits } from '../limits.ts'
+import type { Fault, LogEntry } from '../sandbox.ts'
+import type { FromWorker } from '../wire.ts'
+import { faultOf } from './faults.ts'
+import { Answer, type Ground, type Guest, type Machine } from './machine.ts'
+
+export type Ending = { output?: string; error?: Fault }
+
+export class Run implements Guest {
+  readonly id: number
+  readonly machine: Machine
+  readonly filename: string
+  readonly #send: (message: FromWorker) => void
+  readonly #ground: Ground
+  readonly #began = performance.now()
+  readonly #deadline: number
+  readonly #bytesBefore: number
+  readonly #bytesAtStart: number
+  #calls = 0
+  #pending = 0
+  #cpu_ms = 0
+  #logs: LogEntry[] = []
+  #logRoom: number = limits.log
+  ending: Ending | undefined
+  /** The machine met something the engine does not recover from. */
+  isBroken = false
+
+  constructor(
+    id: number,
+    machine: Machine,
+    ground: Ground,
+    options: { filename: string; timeout_ms: number; template_bytes: number; send: (message: FromWorker) => void },
+  ) {
+    this.id = id
+    this.machine = machine
+    this.filename = options.filename
+    this.#ground = ground
+    this.#send = options.send
+    this.#deadline = this.#began + options.timeout_ms
+    this.#bytesBefore = machine.bytes
+    this.#bytesAtStart = options.template_bytes
+  }
+
+  get isWaiting(): boolean {
+    return this.#pending > 0
+  }
+
+  /** Computes until nothing is ready any more. What escapes from it is the engine's end, not the guest's error. */
+  step(work: () => void): void {
+    const { machine } = this
+    const before = performance.now()
+    machine.guest = this
+    machine.deadline = this.#deadline
+    try {
+      work()
+      if (!machine.settle() && !this.ending) this.ending = { error: this.#interrupted() }
+    } catch (error) {
+      this.isBroken = true
+      this.ending ??= { error: machine.wasInterrupted ? this.#interrupted() : brokenBy(error) }
+    }
+    if (machine.wasInterrupted) this.ending = { error: this.#interrupted() }
+    machine.guest = undefined
+    this.#cpu_ms += performance.now() - before
+  }
+
+  #interrupted(): Fault {
+    const ms = Math.round(this.#deadline - this.#began)
+    return { code: 'timeout', message: `It ran longer than ${ms} ms and was ended.` }
+  }
+
+  /** Evaluates the module; gives where its namespace is, if it has come that far. */
+  load(source: string): number | undefined {
+    const loaded = this.machine.evaluate(source, this.filename)
+    if (loaded.state === 'loaded') return loaded.at
+    if (loaded.state === 'threw') this.ending = { error: this.describe(loaded.at) }
+    if (loaded.state === 'pending') {
+      const message = 'The module waits at its top level for something that never comes.'
+      this.ending = { error: { code: 'never_resolves', message } }
+    }
+    return undefined
+  }
+
+  adopt(namespace: number, entryPoint: string): boolean {
+    const { machine } = this
+    const lack = machine.read(machine.call(this.#ground.functions.adopt, namespace, machine.string(entryPoint)))
+    if (lack !== '') this.ending = { error: lackOf(lack, entryPoint) }
+    return lack === ''
+  }
+
+  describe(thrown: number): Fault {
+    const { machine } = this
+    const told = machine.call(this.#ground.functions.describe, thrown)
+    if (machine.isException(told)) return { code: 'threw', message: 'It threw something that cannot be read.' }
+    return faultOf(machine.read(told), this.filename)
+  }
+
+  start(entryPoint: string, input: string): void {
+    const { machine } = this
+    machine.call(this.#ground.functions.run, machine.string(entryPoint), machine.string(input))
+  }
+
+  answer(call: number, isGood: boolean, value: string): void {
+    const { machine } = this
+    this.#pending--
+    machine.call(this.#ground.functions.answer, machine.number(call), machine.boolean(isGood), machine.string(value))
+  }
+
+  // ---- what the guest asks for
+
+  call(call: number, method: string, args: string): Answer {
+    if (this.#calls >= limits.host_calls || this.#pending >= limits.host_calls_pending) return Answer.too_many
+    if (args.length > limits.host_argument || method.length > limits.host_method) return Answer.too_large
+    this.#calls++
+    this.#pending++
+    this.#send({ t: 'call', id: this.id, call, method, args })
+    return Answer.yes
+  }
+
+  sleep(call: number, ms: number): Answer {
+    if (this.#calls >= limits.host_calls || this.#pending >= limits.host_calls_pending) return Answer.too_many
+    this.#calls++
+    this.#pending++
+    this.#send({ t: 'sleep', id: this.id, call, ms: Number.isFinite(ms) ? ms : limits.timeout_ms_max })
+    return Answer.yes
+  }
+
+  print(level: string, message: string): Answer {
+    if (this.#logRoom <= 0) return Answer.log_full
+    const shown = message.length > limits.log_message ? `${message.slice(0, limits.log_message)} …` : message
+    this.#logRoom -= shown.length + 16
+    const at_ms = Math.round(performance.now() - this.#began)
+    if (this.#logRoom > 0) {
+      this.#logs.push({ level: levelOf(level), message: shown, at_ms })
+      return Answer.yes
+    }
+    this.#logs.push({ level: 'warn', message: 'The log is full at 256 KiB: what follows is lost.', at_ms })
+    return Answer.log_full
+  }
+
+  end(kind: string, value: string): Answer {
+    this.ending ??= this.#endingOf(kind, value)
+    return Answer.yes
+  }
+
+  #endingOf(kind: string, value: string): Ending {
+    if (kind === 'threw') return { error: faultOf(value, this.filename) }
+    if (kind !== 'value') {
+      return {
+        error: { code: 'not_json', message: `The result is not JSON: ${value.slice(0, limits.error_message)}.` },
+      }
+    }
+    if (value.length > limits.output) {
+      const message = `The result has ${value.length} characters of JSON; at most ${limits.output} are taken.`
+      return { error: { code: 'output_too_large', message } }
+    }
+    if (depthOf(value) > limits.output_depth) {
+      const message = `The result is not JSON we take: it is nested deeper than ${limits.output_depth} levels.`
+      return { error: { code: 'not_json', message } }
+    }
+    return { output: value }
+  }
+
+  /** What the run has spent until now, with the log since the last time it was asked. */
+  spending(): { logs?: LogEntry[]; cpu_ms: number; memory_bytes: number } {
+    const logs = this.#logs.length > 0 ? this.#logs : undefined
+    this.#logs = []
+    const memory_bytes = this.#bytesAtStart + this.machine.bytes - this.#bytesBefore
+    return { logs, cpu_ms: this.#cpu_ms, memory_bytes }
+  }
+}
+
+/** What the WebAssembly machine itself throws: its native stack is used up, or it hit a trap. */
+function brokenBy(error: unknown): Fault {
+  if (error instanceof RangeError)
+    return { code: 'stack_overflow', message: 'It recursed until the stack was used up.' }
+  if (error instanceof Error && error.message.includes('malloc')) {
+    return { code: 'out_of_memory', message: 'It used more memory than it may.' }
+  }
+  return { code: 'crashed', message: 'The machine it ran in broke.' }
+}
+
+function lackOf(told: string, entryPoint: string): Fault {
+  const { found, exports } = JSON.parse(told) as { found: string; exports: string[] }
+  const offered = exports.length > 0 ? `It exports ${exports.slice(0, 20).join(', ')}.` : 'It exports nothing.'
+  const message =
+    found === 'undefined'
+      ? `The code exports no function "${entryPoint}". ${offered}`
+      : `The export "${entryPoint}" is no function but ${found}.`
+  return { code: 'no_entry_point', message }
+}
+
+const levelOf = (level: string): LogEntry['level'] =>
+  level === 'debug' || level === 'warn' || level === 'error' ? level : 'info'
+
+/** How deep arrays and objects lie in each other in a JSON text. */
+function depthOf(json: string): number {
+  let depth = 0
+  let deepest = 0
+  for (let at = 0; at < json.length; at++) {
+    const code = json.charCodeAt(at)
+    if (code === 34) {
+      for (at++; at < json.length && json.charCodeAt(at) !== 34; at++) if (json.charCodeAt(at) === 92) at++
+    } else if (code === 91 || code === 123) {
+      if (++depth > deepest) deepest = depth
+    } else if (code === 93 || code === 125) depth--
+  }
+  return deepest
+}
