@@ -23,7 +23,13 @@ export const Role = z
   .meta({ id: 'Role', description: 'A built-in role.' })
 export type Role = z.infer<typeof Role>
 
-const build: Permission[] = ['organization.read', 'solutions.read', 'solutions.write', 'deployments.write', 'connectors.write']
+const build: Permission[] = [
+  'organization.read',
+  'solutions.read',
+  'solutions.write',
+  'deployments.write',
+  'connectors.write',
+]
 
 /** The matrix of the built-in roles. Everybody may see which organization they are in and who else is. */
 export const permissionsOf: Record<Role, readonly Permission[]> = {

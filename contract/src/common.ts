@@ -16,8 +16,10 @@ export const Semver = z
   .max(64)
   .regex(/^\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?$/, 'Use a semantic version such as 1.2.0.')
 export const Tag = z.string().trim().min(1).max(50)
-/** Any JSON value. */
-export const Json = z.json()
+export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue }
+/** Any JSON value. What is read has come through a JSON parser and what is answered goes through a printer, so it
+ *  is not walked again. */
+export const Json = z.custom<JsonValue>((value) => value !== undefined, 'This field is required.')
 /** Text with something in it besides white space. */
 export const text = (max: number, min = 1) => z.string().trim().min(min).max(max)
 
@@ -107,5 +109,8 @@ export const Problem = z
     details: z.array(FieldError),
     request_id: z.string(),
   })
-  .meta({ id: 'Problem', description: 'A refusal. As `application/problem+json` (RFC 9457) when `Accept` asks for it.' })
+  .meta({
+    id: 'Problem',
+    description: 'A refusal. As `application/problem+json` (RFC 9457) when `Accept` asks for it.',
+  })
 export type Problem = z.infer<typeof Problem>

@@ -2,10 +2,10 @@
  *  published. Each type is one file in `components/`: its configuration, and nothing else. */
 
 import { z } from 'zod'
+import { Id, Json, listParameters, Page, Semver, Slug, Tag, Timestamp, text } from './common.ts'
 import { CodeBlockConfig } from './components/code-block.ts'
 import { SchemaConfig } from './components/schema.ts'
 import { WorkflowConfig } from './components/workflow.ts'
-import { Id, Json, listParameters, Page, Semver, Slug, Tag, Timestamp, text } from './common.ts'
 import type { Domain } from './operation.ts'
 
 /** The types there are, and what configures each. A new type is a new file and a new line. */

@@ -5,7 +5,12 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 
 const flag = z.enum(['0', '1', 'true', 'false']).transform((value) => value === '1' || value === 'true')
-const list = z.string().transform((value) => value.split(',').map((part) => part.trim()).filter(Boolean))
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean),
+)
 
 const Environment = z.object({
   PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
@@ -63,7 +68,9 @@ export class BadConfig extends Error {}
 
 /** Reads and checks the settings. Throws `BadConfig` with a sentence for each that is wrong. */
 export function readConfig(environment: Record<string, string | undefined> = process.env): Config {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''))
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  )
   const { data: env, error } = Environment.safeParse(given)
   if (error) throw new BadConfig(error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('\n'))
   if (env.DATABASE_URL && !env.FLOW_MASTER_KEY) {

@@ -1,14 +1,16 @@
 /** What a function of a room may use. The edge makes one context for each request, the engine one for each run;
  *  nobody else does. It carries types from the rooms above it, and nothing of theirs that runs. */
 
+import { randomUUIDv7 } from 'node:crypto'
 import type { Grant, Permission } from '@flow/contract/access'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import type { Database, Db } from './db/db.ts'
-import type { Seal } from './seal.ts'
 import type { Engine, Run } from './engine/engine.ts'
-import type { Sandbox } from './sandbox/sandbox.ts'
+import type { GuardedFetch } from './fetch.ts'
 import type { Mail } from './mail.ts'
+import type { Sandbox } from './sandbox/sandbox.ts'
+import type { Seal } from './seal.ts'
 
 /** Who asks. A key acts for the user who made it, and never may more than that user may now. */
 export type Actor = {
@@ -53,6 +55,12 @@ export type Context = Scope & {
   signal: AbortSignal
 }
 
+/** What an operation for everybody gets: nobody is known yet, and `db` sees all organizations. */
+export type PublicContext = Pick<Context, 'db' | 'now' | 'request_id' | 'address' | 'log' | 'signal' | 'platform'> & {
+  /** What the caller sent along, unchecked. */
+  credentials: { api_key?: string; bearer?: string }
+}
+
 /** The running parts, one of each in a process. */
 export type Platform = {
   config: Config
@@ -63,6 +71,8 @@ export type Platform = {
   sandbox: Sandbox
   seal: Seal
   mail: Mail
+  /** The way to the outside: it reaches no private address. */
+  fetch: GuardedFetch
 }
 
 /** The one place time comes from; tests set it. */
@@ -71,4 +81,4 @@ export type Clock = { now(): Date }
 export const systemClock: Clock = { now: () => new Date() }
 
 /** A UUID version 7: it sorts by the time it was made. */
-export const newId = (): string => crypto.randomUUIDv7()
+export const newId = (): string => randomUUIDv7()

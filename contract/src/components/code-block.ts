@@ -20,7 +20,11 @@ export const CodeBlockConfig = z
     memory_mb: z.int().min(16).max(512).default(128),
     input_schema: JsonSchema.optional(),
     output_schema: JsonSchema.optional(),
-    network: z.array(z.string().min(1).max(253)).max(50).default([]).describe('Hosts the code may reach; none by default.'),
+    network: z
+      .array(z.string().min(1).max(253))
+      .max(50)
+      .default([])
+      .describe('Hosts the code may reach; none by default.'),
   })
   .meta({ id: 'CodeBlockConfig' })
 export type CodeBlockConfig = z.infer<typeof CodeBlockConfig>

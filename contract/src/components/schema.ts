@@ -4,7 +4,17 @@ import { z } from 'zod'
 import { Json } from '../common.ts'
 
 const Validator = z.strictObject({
-  type: z.enum(['min', 'max', 'min_length', 'max_length', 'pattern', 'format', 'multiple_of', 'min_items', 'max_items']),
+  type: z.enum([
+    'min',
+    'max',
+    'min_length',
+    'max_length',
+    'pattern',
+    'format',
+    'multiple_of',
+    'min_items',
+    'max_items',
+  ]),
   value: z.union([z.string(), z.number()]),
 })
 

@@ -1,0 +1,12 @@
+/** The table of contents of the product: every domain, and in it every operation. */
+
+import { audit } from './audit.ts'
+import { auth } from './auth.ts'
+import { billing } from './billing.ts'
+import { components } from './components.ts'
+import { organizations } from './organizations.ts'
+import { users } from './users.ts'
+import { workflows } from './workflows.ts'
+
+export const contract = { audit, auth, billing, components, organizations, users, workflows }
+export type Contract = typeof contract

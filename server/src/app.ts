@@ -1,0 +1,56 @@
+/** The table of contents of the server: which room serves which domain of the contract, and what stands beside. */
+
+import { contract } from '@flow/contract'
+import type { Hono } from 'hono'
+import { cors } from 'hono/cors'
+import { secureHeaders } from 'hono/secure-headers'
+import * as audit from './audit/audit.ts'
+import * as auth from './auth/auth.ts'
+import * as billing from './billing/billing.ts'
+import * as components from './components/components.ts'
+import type { Platform } from './context.ts'
+import { mountDocs } from './http/docs.ts'
+import { createEdge } from './http/edge.ts'
+import { type Health, mountHealth } from './http/health.ts'
+import type { Metrics } from './http/metrics.ts'
+import * as organizations from './organizations/organizations.ts'
+import * as users from './users/users.ts'
+import * as workflows from './workflows/workflows.ts'
+
+export function createApp(platform: Platform, metrics: Metrics, health: Health): Hono {
+  const { authenticate, may } = auth
+  const { workspaceOf } = organizations
+  const { app, serve } = createEdge(platform, { authenticate, may, workspaceOf, note: audit.note }, metrics)
+
+  app.use(secureHeaders({ contentSecurityPolicy: securityPolicy, crossOriginResourcePolicy: 'same-origin' }))
+  app.use('/api/*', cors({ origin: platform.config.cors_origins, exposeHeaders: exposed, maxAge: 600 }))
+
+  serve('audit', contract.audit, audit)
+  serve('auth', contract.auth, auth, auth.own_transactions)
+  serve('billing', contract.billing, billing)
+  serve('components', contract.components, components)
+  serve('organizations', contract.organizations, organizations)
+  serve('users', contract.users, users)
+  serve('workflows', contract.workflows, workflows)
+
+  mountHealth(app, platform, metrics, health)
+  mountDocs(app)
+  return app
+}
+
+const securityPolicy = {
+  defaultSrc: ["'self'"],
+  imgSrc: ["'self'", 'data:'],
+  styleSrc: ["'self'", "'unsafe-inline'"],
+  frameAncestors: ["'none'"],
+}
+const exposed = [
+  'X-Request-ID',
+  'ETag',
+  'Link',
+  'Location',
+  'Retry-After',
+  'Idempotent-Replayed',
+  'RateLimit',
+  'RateLimit-Policy',
+]

@@ -1,0 +1,114 @@
+/** The map of the house, kept true: which room may open which door, where the environment, the clock and the network
+ *  are, how long a file may be. Each failure is a sentence that says what to do. */
+
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { test } from 'node:test'
+
+/** From top to bottom. A room imports from its own row (left to right is free) and the rows below, never above. */
+const rows = [
+  ['main', 'welcome'],
+  ['app', 'platform'],
+  ['workflows'],
+  ['components'],
+  ['organizations', 'users', 'auth', 'billing', 'audit'],
+  ['http', 'engine', 'sandbox', 'expressions', 'mail', 'seal', 'fetch'],
+  ['db', 'failure', 'answer', 'context', 'config'],
+]
+/** Files of a room that others may import besides its door (`<room>/<room>.ts`), each for a reason. */
+const sideDoors: Record<string, string> = {
+  'db/db.ts': 'the shape of the database, without an engine',
+  'db/page.ts': 'the one way to read a page',
+  'db/connect.ts': 'opens either engine',
+  'organizations/first.ts': 'the first start',
+}
+const LINES_MAX = 400
+
+const source = new URL('.', import.meta.url).pathname
+const files = globSync('**/*.ts', { cwd: source }).filter(
+  (file) => !/(\.test|testing)\.ts$/.test(file) && !file.includes('hostile/'),
+)
+const text = (file: string) => readFileSync(join(source, file), 'utf8')
+const roomOf = (file: string) => file.split('/')[0]?.replace(/\.ts$/, '') ?? ''
+const rowOf = (room: string) => rows.findIndex((row) => row.includes(room))
+
+type Import = { from: string; to: string; type_only: boolean }
+
+function importsOf(file: string): Import[] {
+  return [...text(file).matchAll(/^(?:import|export)\s+(type\s)?[^'"]*?from\s+'(\.[^']+)'/gms)].map(
+    ([, type, path = '']) => ({
+      from: file,
+      to: relative(source, join(source, dirname(file), path)),
+      type_only: type !== undefined,
+    }),
+  )
+}
+
+const imports = files.flatMap(importsOf)
+
+test('every room has its place on the map', () => {
+  const strangers = [...new Set(files.map(roomOf))].filter((room) => rowOf(room) < 0)
+  assert.deepEqual(strangers, [], 'Give these rooms a row in the table of this test and in ARCHITECTURE.md.')
+})
+
+test('a room opens doors of its own row and below, never above', () => {
+  const climbs = imports
+    // The context names the types of what it carries; a type runs nothing.
+    .filter(({ from, type_only }) => !(type_only && (roomOf(from) === 'context' || roomOf(from) === 'http')))
+    .filter(({ to }) => !to.startsWith('..'))
+    .filter(({ from, to }) => roomOf(from) !== roomOf(to) && rowOf(roomOf(to)) < rowOf(roomOf(from)))
+  assert.deepEqual(
+    climbs.map(({ from, to }) => `${from} may not import ${to}`),
+    [],
+  )
+})
+
+test("a room comes in through another's door", () => {
+  const windows = imports.filter(({ from, to }) => {
+    const [room = '', file] = to.split('/')
+    if (file === undefined || room === roomOf(from) || to.startsWith('..')) return false
+    if (['app', 'main', 'platform', 'welcome'].includes(roomOf(from)) && room === 'http') return false
+    return to !== `${room}/${room}.ts` && !(to in sideDoors)
+  })
+  assert.deepEqual(
+    windows.map(({ from, to }) => `${from} imports ${to}, which is not the door of its room`),
+    [],
+  )
+})
+
+test('only config.ts reads the environment', () => {
+  const readers = files.filter((file) => file !== 'config.ts' && /\bprocess\.env\b/.test(text(file)))
+  assert.deepEqual(readers, [])
+})
+
+test('outgoing calls go through the guarded fetch', () => {
+  const callers = files.filter(
+    (file) =>
+      file !== 'fetch.ts' &&
+      /(?<![\w.])fetch\(|from 'undici'|from 'node:https'|from 'node:dns|globalThis\.fetch/.test(text(file)),
+  )
+  assert.deepEqual(callers, [])
+})
+
+test('time comes from the clock', () => {
+  const readers = files.filter(
+    (file) => file !== 'context.ts' && !file.startsWith('sandbox/') && /Date\.now\(|new Date\(\)/.test(text(file)),
+  )
+  assert.deepEqual(readers, [], 'Take the time from ctx.now or from the clock of the platform.')
+})
+
+test('a file can be read in one sitting', () => {
+  const long = files
+    .filter((file) => text(file).split('\n').length > LINES_MAX)
+    .filter((file) => !/^ ?\* {2}Long because /m.test(text(file)))
+  assert.deepEqual(long, [], `Split what has more than ${LINES_MAX} lines, or say in its head "Long because …".`)
+})
+
+test('every table of an organization has row-level security', () => {
+  const migrations = globSync('db/migrations/*.sql', { cwd: source }).map(text).join('\n')
+  const tables = [...migrations.matchAll(/create table (\w+) \(([\s\S]*?)\n\);/g)]
+  const bare = tables.filter(([, , body = '']) => /\borganization_id\b/.test(body)).map(([, name = '']) => name)
+  const open = bare.filter((name) => !new RegExp(`flow_tenant\\('${name}'\\)`).test(migrations))
+  assert.deepEqual(open, [], "Call flow_tenant('table') for these tables.")
+})

@@ -1,0 +1,141 @@
+/** The SQL of components. Every statement names the workspace or the organization. */
+
+import type { Page } from '@flow/contract/common'
+import type { Component, ComponentType, ComponentVersion, components } from '@flow/contract/components'
+import type { Parsed } from '@flow/contract/operation'
+import type { Scope } from '../context.ts'
+import { join, json, raw, sql } from '../db/db.ts'
+import { matching, page } from '../db/page.ts'
+
+const columns = raw(`c.id, c.type, c.name, c.slug, c.description, c.tags, c.status, c.version, c.published_version,
+  c.config, c.created_at, c.updated_at, c.created_by`)
+const versionColumns = raw(
+  'v.id, v.component_id, v.version, v.config, v.digest, v.changelog, v.status, v.created_at, v.created_by',
+)
+
+export const list = (at: Scope, input: Parsed<(typeof components)['list']>): Promise<Page<Component>> =>
+  page<Component>(at.db, {
+    select: columns,
+    from: sql`components c`,
+    where: [
+      sql`c.workspace_id = ${at.workspace_id}`,
+      ...(input.type ? [sql`c.type = ${input.type}`] : []),
+      ...(input.status ? [sql`c.status = ${input.status}`] : []),
+      ...(input.tag ? [sql`c.tags @> array[${input.tag}]::text[]`] : []),
+      ...matching(sql`c.name || ' ' || c.description`, input.search),
+    ],
+    sortable: { created_at: 'c.created_at', updated_at: 'c.updated_at', name: 'c.name', slug: 'c.slug' },
+    id: 'c.id',
+    parameters: input,
+  })
+
+type New = Pick<
+  Component,
+  'id' | 'type' | 'name' | 'slug' | 'description' | 'tags' | 'version' | 'config' | 'created_at' | 'created_by'
+>
+
+/** Nothing when the slug is taken. */
+export const insert = (at: Scope, made: New): Promise<Component | undefined> =>
+  at.db.maybe<Component>(sql`
+    insert into components as c (id, organization_id, workspace_id, type, name, slug, description, tags, version, config,
+      created_at, updated_at, created_by)
+    values (${made.id}, ${at.organization_id}, ${at.workspace_id}, ${made.type}, ${made.name}, ${made.slug},
+      ${made.description}, ${made.tags}, ${made.version}, ${json(made.config)}, ${made.created_at}, ${made.created_at},
+      ${made.created_by})
+    on conflict (workspace_id, slug) do nothing
+    returning ${columns}`)
+
+export const find = (at: Scope, id: string): Promise<Component | undefined> =>
+  at.db.maybe<Component>(
+    sql`select ${columns} from components c where c.id = ${id} and c.workspace_id = ${at.workspace_id}`,
+  )
+
+/** Locks the component: two changes of one component come one after the other. */
+export const findForUpdate = (at: Scope, id: string): Promise<Component | undefined> =>
+  at.db.maybe<Component>(sql`
+    select ${columns} from components c where c.id = ${id} and c.workspace_id = ${at.workspace_id} for update`)
+
+export const findBySlug = (at: Scope, slug: string): Promise<Component | undefined> =>
+  at.db.maybe<Component>(sql`
+    select ${columns} from components c where c.slug = ${slug} and c.workspace_id = ${at.workspace_id}`)
+
+/** By id or by slug; a slug can look like an id, an id wins. */
+export const findByRef = (at: Scope, ref: string, type: ComponentType): Promise<Component | undefined> =>
+  at.db.maybe<Component>(sql`
+    select ${columns} from components c
+    where c.workspace_id = ${at.workspace_id} and c.type = ${type} and (c.id::text = ${ref} or c.slug = ${ref})
+    order by c.id::text = ${ref} desc limit 1`)
+
+export const replace = (at: Scope, component: Component): Promise<Component> =>
+  at.db.one<Component>(sql`
+    update components c
+    set name = ${component.name}, slug = ${component.slug}, description = ${component.description},
+      tags = ${component.tags}, version = ${component.version}, config = ${json(component.config)},
+      updated_at = ${component.updated_at}
+    where c.id = ${component.id} and c.workspace_id = ${at.workspace_id}
+    returning ${columns}`)
+
+export const advance = (at: Scope, id: string, version: string): Promise<number> =>
+  at.db.run(sql`update components set version = ${version} where id = ${id} and workspace_id = ${at.workspace_id}`)
+
+export const markPublished = (at: Scope & { now: string }, id: string, version: string): Promise<number> =>
+  at.db.run(sql`
+    update components set status = 'published', published_version = ${version}, updated_at = ${at.now}
+    where id = ${id} and workspace_id = ${at.workspace_id}`)
+
+export const remove = (at: Scope, id: string): Promise<number> =>
+  at.db.run(sql`delete from components where id = ${id} and workspace_id = ${at.workspace_id}`)
+
+export const listVersions = (
+  at: Scope,
+  input: Parsed<(typeof components)['listVersions']>,
+): Promise<Page<ComponentVersion>> =>
+  page<ComponentVersion>(at.db, {
+    select: versionColumns,
+    from: sql`component_versions v`,
+    where: [sql`v.component_id = ${input.component_id}`, sql`v.organization_id = ${at.organization_id}`],
+    sortable: { created_at: 'v.created_at', version: `string_to_array(split_part(v.version, '-', 1), '.')::int[]` },
+    id: 'v.id',
+    parameters: input,
+  })
+
+type NewVersion = Omit<ComponentVersion, 'status'>
+
+/** Nothing when the version is there already. */
+export const insertVersion = (at: Scope, made: NewVersion): Promise<ComponentVersion | undefined> =>
+  at.db.maybe<ComponentVersion>(sql`
+    insert into component_versions as v (id, organization_id, component_id, version, config, digest, changelog, status,
+      created_at, created_by)
+    values (${made.id}, ${at.organization_id}, ${made.component_id}, ${made.version}, ${json(made.config)}, ${made.digest},
+      ${made.changelog}, 'draft', ${made.created_at}, ${made.created_by})
+    on conflict (component_id, version) do nothing
+    returning ${versionColumns}`)
+
+export const findVersion = (at: Scope, component_id: string, version: string): Promise<ComponentVersion | undefined> =>
+  at.db.maybe<ComponentVersion>(sql`
+    select ${versionColumns} from component_versions v
+    where v.component_id = ${component_id} and v.version = ${version} and v.organization_id = ${at.organization_id}`)
+
+export const publishVersion = (at: Scope, id: string, changelog: string): Promise<ComponentVersion> =>
+  at.db.one<ComponentVersion>(sql`
+    update component_versions v set status = 'published', changelog = ${changelog}
+    where v.id = ${id} and v.organization_id = ${at.organization_id}
+    returning ${versionColumns}`)
+
+/** Replaces what one version of a component uses. */
+export async function refer(at: Scope, component_id: string, version: string, uses: string[]): Promise<void> {
+  await at.db.run(sql`
+    delete from component_references
+    where component_id = ${component_id} and version = ${version} and organization_id = ${at.organization_id}`)
+  if (uses.length === 0) return
+  const rows = uses.map((id) => sql`(${at.organization_id}::uuid, ${component_id}::uuid, ${version}, ${id}::uuid)`)
+  await at.db.run(sql`
+    insert into component_references (organization_id, component_id, version, uses_id) values ${join(rows, ', ')}`)
+}
+
+/** The components that use this one, in their draft or in a version. */
+export const usersOf = (at: Scope, id: string): Promise<Pick<Component, 'id' | 'slug' | 'type'>[]> =>
+  at.db.many(sql`
+    select distinct c.id, c.slug, c.type from component_references r join components c on c.id = r.component_id
+    where r.uses_id = ${id} and r.component_id <> ${id} and r.organization_id = ${at.organization_id}
+    order by c.slug limit 50`)

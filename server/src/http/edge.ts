@@ -1,0 +1,394 @@
+/** The edge: the only room that knows HTTP, and the one door every operation comes through. It lets in, reads,
+ *  opens the transaction, notes and answers; the rooms behind it see a context and a typed input.
+ *
+ *  The order of a request: matched → let in (who, rate, scope, permission) → read → begun (one transaction for a
+ *  write, with the idempotency key and `If-Match` in it) → done → noted → answered, or refused. */
+
+import type { Domain, Operation, Output, Parsed } from '@flow/contract/operation'
+import { statusOf } from '@flow/contract/operation'
+import { Hono } from 'hono'
+import { z } from 'zod'
+import type { Redirect } from '../answer.ts'
+import type { Actor, Context, Platform, PublicContext } from '../context.ts'
+import { newId } from '../context.ts'
+import type { Db } from '../db/db.ts'
+import { Failure, forbidden, unauthenticated } from '../failure.ts'
+import { addressOf } from './address.ts'
+import { answerOf } from './answer.ts'
+import { etagOf, matches } from './etag.ts'
+import { fingerprint, readKey, recall, remember, type Stored } from './idempotency.ts'
+import { type Limits, openLimits } from './limits.ts'
+import type { Metrics } from './metrics.ts'
+import { problemOf, problemResponse, sqlState } from './problem.ts'
+import { BODY_BYTES_MAX, type Body, readBody, readInput } from './read.ts'
+import type { StreamEvent } from './stream.ts'
+
+/** What the edge needs of the rooms above it. */
+export type Doors = {
+  authenticate(platform: Platform, credentials: Credentials): Promise<Actor>
+  may(actor: Actor, permission: string, at: { workspace_id: string; solution_id?: string }): boolean
+  /** The workspace that a request is about; refuses one that is not the organization's. */
+  workspaceOf(platform: Platform, organization_id: string, workspace_id?: string): Promise<string>
+  note(db: Db, event: AuditNote): Promise<void>
+}
+
+export type Credentials = { api_key?: string; bearer?: string; address: string }
+
+export type AuditNote = {
+  organization_id: string
+  workspace_id?: string
+  event_type: string
+  action: string
+  actor: { kind: string; id: string; name: string }
+  actor_ip: string
+  resource_type: string
+  resource_id?: string
+  outcome: 'success' | 'failure'
+  request_id: string
+  timestamp: string
+  metadata?: Record<string, unknown>
+}
+
+type ContextOf<O extends Operation> = O extends { permission: 'public' } ? PublicContext : Context
+type AnswerOf<O extends Operation> = O extends { streams: true }
+  ? AsyncIterable<StreamEvent> | Promise<AsyncIterable<StreamEvent>>
+  : O extends { downloads: string }
+    ? AsyncIterable<string> | Promise<AsyncIterable<string>>
+    : Promise<Output<O> | (O extends { permission: 'public' } ? Redirect : never)>
+
+/** A room: one function for each operation of its domain, under the same name. */
+export type Room<D extends Domain> = {
+  [Name in keyof D]: (ctx: ContextOf<D[Name]>, input: Parsed<D[Name]>) => AnswerOf<D[Name]>
+}
+
+type Served = {
+  domain: string
+  name: string
+  operation: Operation
+  schema: z.ZodType
+  call: (ctx: Context, input: unknown) => unknown
+  /** The function opens its own transactions, because it waits for something while it works. */
+  own_transactions: boolean
+}
+
+export type Edge = {
+  app: Hono
+  serve<D extends Domain>(name: string, domain: D, room: Room<D>, own_transactions?: readonly (keyof D)[]): void
+}
+
+type Asked = {
+  served: Served
+  request: Request
+  url: URL
+  params: Record<string, string>
+  request_id: string
+  address: string
+  now: string
+}
+
+export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): Edge {
+  const app = new Hono({ strict: true })
+  const limits = openLimits(platform.config)
+  const byPath = new Map<string, Map<string, Served>>()
+
+  const serve: Edge['serve'] = (domain, operations, room, own_transactions = []) => {
+    for (const [name, operation] of Object.entries(operations)) {
+      const methods = byPath.get(operation.path) ?? new Map<string, Served>()
+      const call = room[name] as unknown as Served['call']
+      // An input that says what becomes of unknown fields is left as it is; every other refuses them.
+      const schema = operation.input.def.catchall ? operation.input : operation.input.strict()
+      methods.set(operation.method, {
+        domain,
+        name,
+        operation,
+        schema,
+        call,
+        own_transactions: own_transactions.includes(name),
+      })
+      byPath.set(operation.path, methods)
+    }
+  }
+
+  const answer = async (
+    request: Request,
+    methods: Map<string, Served>,
+    params: Record<string, string>,
+    peer?: string,
+  ) => {
+    const started = performance.now()
+    const request_id = requestId(request)
+    const served = methods.get(request.method)
+    const log = platform.log.child({ request_id })
+    let response: Response
+    let asked: Asked | undefined
+    try {
+      if (!served) throw new Failure('METHOD_NOT_ALLOWED', `This path answers ${[...methods.keys()].join(', ')} only.`)
+      const now = platform.clock.now().toISOString()
+      const address = addressOf(request, peer, platform.config.trust_proxy)
+      asked = { served, request, url: new URL(request.url), params, request_id, address, now }
+      response = await answerAsked(asked, platform, doors, limits, methods)
+    } catch (thrown) {
+      response = problemResponse(problemOf(thrown, log), request, request_id)
+      if (!served) response.headers.set('allow', [...methods.keys()].join(', '))
+    }
+    response.headers.set('x-request-id', request_id)
+    const seconds = (performance.now() - started) / 1000
+    const operation = served ? `${served.domain}.${served.name}` : 'none'
+    metrics.request(operation, response.status, seconds)
+    log.info({ operation, method: request.method, status: response.status, ms: Math.round(seconds * 1000) }, 'answered')
+    return response
+  }
+
+  // Routes are laid when the first request comes: by then every domain is served, and fixed segments go before
+  // parameters, so that `/users/me` is not a user.
+  let laid = false
+  const lay = () => {
+    laid = true
+    for (const path of [...byPath.keys()].sort(bySpecificity)) {
+      const methods = byPath.get(path)
+      if (!methods) continue
+      const pattern = `/api/v1${path.replace(/\{(\w+)\}/g, ':$1')}`
+      app.all(pattern, (c) => answer(c.req.raw, methods, c.req.param() as Record<string, string>, peerOf(c.env)))
+    }
+    app.all('/api/*', (c) => {
+      const failure = new Failure('NOT_FOUND', `There is nothing at ${c.req.path}. The operations are listed at /docs.`)
+      return problemResponse(failure, c.req.raw, requestId(c.req.raw))
+    })
+  }
+  const fetch = app.fetch
+  app.fetch = (...args) => {
+    if (!laid) lay()
+    return fetch(...args)
+  }
+  return { app, serve }
+}
+
+async function answerAsked(
+  asked: Asked,
+  platform: Platform,
+  doors: Doors,
+  limits: Limits,
+  methods: Map<string, Served>,
+): Promise<Response> {
+  const { operation } = asked.served
+  if (operation.permission === 'public') {
+    await limits.spend(asked.address, operation.rate ?? 'public')
+    const { input } = await read(asked)
+    const result = await asked.served.call(publicContext(asked, platform) as unknown as Context, input)
+    return answerOf(asked, await result, asked.request.signal, platform.log)
+  }
+
+  const ctx = await letIn(asked, platform, doors, limits)
+  try {
+    const { input, body } = await read(asked)
+    if (operation.method === 'GET' || asked.served.own_transactions) {
+      const result = await asked.served.call(ctx, input)
+      const response = answerOf(asked, result, ctx.signal, ctx.log)
+      if (operation.method !== 'GET') await doors.note(ctx.db, noteOf(asked, ctx, input, result))
+      return response
+    }
+    return await write(asked, ctx, doors, methods, input, body)
+  } catch (thrown) {
+    if (operation.method !== 'GET') await noteRefusal(asked, ctx, doors, problemOf(thrown, ctx.log))
+    throw thrown
+  }
+}
+
+/** Who asks, how often, about which workspace, and whether they may. Nobody else in the system asks any of it. */
+async function letIn(asked: Asked, platform: Platform, doors: Doors, limits: Limits): Promise<Context> {
+  const { request, params, address } = asked
+  const { operation } = asked.served
+  const { api_key, bearer } = credentialsOf(request)
+  if (!api_key && !bearer) {
+    throw unauthenticated('Send an API key as X-API-Key, or a token as Authorization: Bearer.')
+  }
+  await limits.notExhausted(address)
+  const actor = await doors.authenticate(platform, { api_key, bearer, address }).catch(async (thrown: unknown) => {
+    await limits.punish(address)
+    throw thrown
+  })
+  await limits.spend(actor.id, 'actor')
+
+  const organization = params.org_id
+  if (organization !== undefined && organization !== actor.organization_id) {
+    throw new Failure('NOT_FOUND', `There is no organization "${organization}".`)
+  }
+  const named = params.workspace_id ?? request.headers.get('x-workspace-id') ?? actor.workspace_id
+  const workspace_id = await doors.workspaceOf(platform, actor.organization_id, named)
+  if (actor.workspace_id && actor.workspace_id !== workspace_id) {
+    throw new Failure('NOT_FOUND', `There is no workspace "${workspace_id}".`)
+  }
+  const ctx = context(asked, platform, actor, workspace_id)
+  const { permission } = operation
+  const at = { workspace_id, ...(params.solution_id ? { solution_id: params.solution_id } : {}) }
+  if (permission !== 'authenticated' && !doors.may(actor, permission, at)) {
+    const failure = forbidden(`This needs the permission "${permission}", which you do not have here.`)
+    await noteRefusal(asked, ctx, doors, failure)
+    throw failure
+  }
+  return ctx
+}
+
+async function read(asked: Asked): Promise<{ input: unknown; body: Body }> {
+  const { operation, schema } = asked.served
+  const bodyless = operation.method === 'GET' || operation.method === 'DELETE'
+  const body = bodyless
+    ? { text: '', fields: {} }
+    : await readBody(asked.request, operation.body_bytes_max ?? BODY_BYTES_MAX)
+  return {
+    input: readInput(operation, schema, { params: asked.params, query: asked.url.searchParams, body: body.fields }),
+    body,
+  }
+}
+
+/** One transaction: the answer given before, the precondition, the work, the note, the answer kept. */
+async function write(
+  asked: Asked,
+  ctx: Context,
+  doors: Doors,
+  methods: Map<string, Served>,
+  input: unknown,
+  body: Body,
+): Promise<Response> {
+  const { served, request } = asked
+  const key = served.operation.method === 'POST' ? readKey(request) : undefined
+  const request_hash = key ? fingerprint(request.method, asked.url, body.text) : ''
+  const if_match = request.headers.get('if-match')
+  const next: (() => Promise<unknown>)[] = []
+
+  const work = async (db: Db): Promise<Stored & { replayed: boolean }> => {
+    next.length = 0
+    const inside = { ...ctx, db, afterCommit: (then: () => Promise<unknown>) => void next.push(then) }
+    inside.start = (run, data, options) => ctx.platform.engine.start(inside, run, data, options)
+    const before = key ? await recall(inside, key, request_hash) : undefined
+    if (before) return { ...before, replayed: true }
+    if (if_match !== null) await precondition(if_match, inside, methods, asked)
+
+    const result = await served.call(inside, input)
+    await doors.note(db, noteOf(asked, inside, input, result))
+    const answer = { status: statusOf(served.operation), body: result }
+    if (key) await remember(inside, key, request_hash, answer)
+    return { ...answer, replayed: false }
+  }
+  const isolation = if_match === null ? 'read committed' : 'repeatable read'
+  const done = await ctx.db.tx(work, { isolation }).catch((thrown: unknown) => {
+    // Under repeatable read, what was changed by somebody else since our reading refuses our writing.
+    if (if_match !== null && sqlState(thrown) === '40001') throw changed()
+    throw thrown
+  })
+
+  const then = next[0]
+  const response = answerOf(asked, then ? await then() : done.body, ctx.signal, ctx.log)
+  if (done.replayed) response.headers.set('idempotent-replayed', 'true')
+  return response
+}
+
+const changed = () =>
+  new Failure('PRECONDITION_FAILED', 'It has changed since you read it. Read it again, then repeat the change.')
+
+/** `If-Match` against the representation that a GET of the same path answers, read in the same transaction. */
+async function precondition(if_match: string, ctx: Context, methods: Map<string, Served>, asked: Asked): Promise<void> {
+  const reader = methods.get('GET')
+  if (!reader?.operation.output) return
+  const result = await reader.call(
+    ctx,
+    readInput(reader.operation, reader.schema, { params: asked.params, query: new URLSearchParams(), body: {} }),
+  )
+  const current = etagOf(JSON.stringify(reader.operation.output.parse(result)))
+  if (!matches(if_match, current)) throw changed()
+}
+
+function context(asked: Asked, platform: Platform, actor: Actor, workspace_id: string): Context {
+  const bare = publicContext(asked, platform)
+  const ctx: Context = {
+    ...bare,
+    db: platform.database.of(actor.organization_id),
+    organization_id: actor.organization_id,
+    workspace_id,
+    actor,
+    log: bare.log.child({ organization_id: actor.organization_id, actor_id: actor.id }),
+    start: (run, data, options) => platform.engine.start(ctx, run, data, options),
+    afterCommit: () => {
+      throw new Error('afterCommit belongs to an operation with a transaction')
+    },
+    wait_seconds: waitOf(asked.request),
+  }
+  return ctx
+}
+
+function publicContext(asked: Asked, platform: Platform): PublicContext {
+  return {
+    platform,
+    db: platform.database.platform,
+    now: asked.now,
+    request_id: asked.request_id,
+    address: asked.address,
+    log: platform.log.child({ request_id: asked.request_id }),
+    signal: asked.request.signal,
+    credentials: credentialsOf(asked.request),
+  }
+}
+
+const credentialsOf = (request: Request) => ({
+  api_key: request.headers.get('x-api-key') ?? undefined,
+  bearer: /^Bearer +(\S+)$/i.exec(request.headers.get('authorization') ?? '')?.[1],
+})
+
+/** `Prefer: wait=N` (RFC 7240), at most 60 seconds. */
+function waitOf(request: Request): number {
+  const wait = /(?:^|[\s,;])wait=(\d{1,6})/i.exec(request.headers.get('prefer') ?? '')?.[1]
+  return Math.min(Number(wait ?? 0), 60)
+}
+
+function noteOf(asked: Asked, ctx: Context, input: unknown, result: unknown): AuditNote {
+  const { operation, domain, name } = asked.served
+  const subject = [...(operation.creates ?? operation.path).matchAll(/\{(\w+)_id\}/g)].at(-1)?.[1]
+  const made =
+    operation.creates && typeof result === 'object' && result !== null && 'id' in result ? result.id : undefined
+  const named = subject ? (input as Record<string, unknown>)[`${subject}_id`] : undefined
+  const action = snake(name)
+  return {
+    organization_id: ctx.organization_id,
+    workspace_id: ctx.workspace_id,
+    event_type: `${domain}.${action}`,
+    action,
+    actor: { kind: ctx.actor.kind, id: ctx.actor.id, name: ctx.actor.name },
+    actor_ip: ctx.address,
+    resource_type: (subject === 'org' ? 'organization' : subject) ?? domain.replace(/s$/, ''),
+    ...(typeof (made ?? named) === 'string' ? { resource_id: String(made ?? named) } : {}),
+    outcome: 'success',
+    request_id: ctx.request_id,
+    timestamp: ctx.now,
+  }
+}
+
+async function noteRefusal(asked: Asked, ctx: Context, doors: Doors, failure: Failure): Promise<void> {
+  const note = noteOf(asked, ctx, asked.params, undefined)
+  await doors
+    .note(ctx.platform.database.of(ctx.organization_id), {
+      ...note,
+      outcome: 'failure',
+      metadata: { code: failure.code, message: failure.message },
+    })
+    .catch((error: unknown) => ctx.log.error({ err: error }, 'a refusal was not noted'))
+}
+
+const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
+function requestId(request: Request): string {
+  const given = request.headers.get('x-request-id')
+  return given && z.uuid().safeParse(given).success ? given : newId()
+}
+
+/** Fixed segments before parameters, position by position. */
+function bySpecificity(a: string, b: string): number {
+  const rank = (path: string) =>
+    path
+      .split('/')
+      .map((segment) => (segment.startsWith('{') ? '1' : '0'))
+      .join('')
+  return rank(a).localeCompare(rank(b))
+}
+
+const peerOf = (env: unknown): string | undefined =>
+  (env as { incoming?: { socket?: { remoteAddress?: string } } } | undefined)?.incoming?.socket?.remoteAddress

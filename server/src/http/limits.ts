@@ -1,0 +1,43 @@
+/** Rate limits: so many requests a minute for each credential, fewer for each address where nobody is known yet.
+ *  They protect this process and are counted in it. */
+
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
+import type { Config } from '../config.ts'
+import { tooMany } from '../failure.ts'
+
+export type Limits = {
+  spend(who: string, kind: 'actor' | 'public' | 'sign_in'): Promise<void>
+  /** Refuses an address that sent too many wrong credentials of late. */
+  notExhausted(address: string): Promise<void>
+  punish(address: string): Promise<void>
+}
+
+const BAD_CREDENTIALS_PER_MINUTE = 60
+const SIGN_INS_PER_MINUTE = 30
+
+export function openLimits(config: Config): Limits {
+  const duration = 60
+  const kinds = {
+    actor: new RateLimiterMemory({ points: config.rate_limit_per_minute, duration }),
+    public: new RateLimiterMemory({ points: Math.min(600, config.rate_limit_per_minute), duration }),
+    sign_in: new RateLimiterMemory({ points: Math.min(SIGN_INS_PER_MINUTE, config.rate_limit_per_minute), duration }),
+  }
+  const bad = new RateLimiterMemory({ points: BAD_CREDENTIALS_PER_MINUTE, duration })
+  return {
+    async spend(who, kind) {
+      await kinds[kind].consume(who).catch((spent: unknown) => {
+        throw tooMany('Too many requests. Wait, then go on.', secondsOf(spent))
+      })
+    },
+    async notExhausted(address) {
+      const spent = await bad.get(address)
+      if (!spent || spent.remainingPoints > 0) return
+      throw tooMany('Too many wrong credentials from this address. Wait, then go on.', secondsOf(spent))
+    },
+    async punish(address) {
+      await bad.consume(address).catch(() => undefined)
+    },
+  }
+}
+
+const secondsOf = (spent: unknown) => (spent instanceof RateLimiterRes ? Math.max(1, spent.msBeforeNext / 1000) : 60)

@@ -1,0 +1,61 @@
+/** The running parts, opened in order and closed in the reverse one. A process has one platform; a test has one, too. */
+
+import { type Logger, pino } from 'pino'
+import type { Config } from './config.ts'
+import { type Clock, type Platform, systemClock } from './context.ts'
+import { connect } from './db/connect.ts'
+import type { Database } from './db/db.ts'
+import { openEngine } from './engine/engine.ts'
+import { createFetch } from './fetch.ts'
+import { createMail } from './mail.ts'
+import { openSandbox } from './sandbox/sandbox.ts'
+import { openSeal } from './seal.ts'
+
+export type OpenPlatform = Platform & { close(deadline_ms: number): Promise<void> }
+
+export async function openPlatform(
+  config: Config,
+  parts: { database?: Database; clock?: Clock } = {},
+): Promise<OpenPlatform> {
+  const log = createLog(config)
+  const clock = parts.clock ?? systemClock
+  const seal = await openSeal(config)
+  const database =
+    parts.database ??
+    (await connect({ ...config, directory: config.data_directory, pool_max: config.database_pool, log }))
+  const sandbox = await openSandbox({ workers: config.sandbox_workers, floor: config.sandbox_floor, log })
+  const mail = createMail(config, log)
+  const fetch = createFetch(config)
+  const engine = await openEngine({ database, log, clock })
+  const platform: Platform = { config, clock, log, database, engine, sandbox, seal, mail, fetch }
+  return {
+    ...platform,
+    async close(deadline_ms) {
+      await engine.stop(deadline_ms)
+      await sandbox.close()
+      await fetch.close()
+      await database.close()
+    },
+  }
+}
+
+/** Structured logs, one JSON object a line. What could be a secret is not logged in the first place; should it be,
+ *  these paths are blanked. */
+function createLog(config: Config): Logger {
+  const secret = [
+    'password',
+    'token',
+    'access_token',
+    'refresh_token',
+    'api_key',
+    'authorization',
+    'client_secret',
+    'secret',
+  ]
+  return pino({
+    level: config.log_level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    redact: { paths: secret.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[secret]' },
+  })
+}

@@ -1,0 +1,75 @@
+/** The first start: the first organization with its admin and key, and the demo in it. Later starts find them there
+ *  and change nothing. */
+
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { components } from '@flow/contract/components'
+import { workflows } from '@flow/contract/workflows'
+import { codeBlocks, workflow } from '../../demo/ticket-report.ts'
+import * as componentsRoom from './components/components.ts'
+import { type Context, newId, type Platform } from './context.ts'
+import type { Db } from './db/db.ts'
+import { createFirstOrganization, type FirstOrganization } from './organizations/first.ts'
+import * as workflowsRoom from './workflows/workflows.ts'
+
+export async function welcome(platform: Platform): Promise<void> {
+  const { config, database } = platform
+  const first = await createFirstOrganization(platform)
+  if (!first) return
+
+  await database.of(first.organization_id).tx((db) => seedDemo(contextOf(platform, db, first)))
+  if (database.mode === 'embedded') await keepFirstKey(config.data_directory, config.public_url, first)
+  console.log(
+    [
+      '',
+      'This is the first start. It made:',
+      `  organization  ${config.organization_name}`,
+      `  admin         ${first.email}`,
+      ...(first.password ? [`  password      ${first.password}   (shown this once)`] : []),
+      `  API key       ${first.api_key}   (shown this once)`,
+      `  demo          the workflow "${workflow.slug}": run it with \`npm run demo\``,
+      '',
+    ].join('\n'),
+  )
+}
+
+/** For scripts on this machine such as the demo; beside it lies the database itself. */
+const keepFirstKey = (directory: string, url: string, { email, api_key, organization_id }: FirstOrganization) =>
+  writeFile(join(directory, 'admin.json'), `${JSON.stringify({ url, email, organization_id, api_key }, null, 2)}\n`, {
+    mode: 0o600,
+  })
+
+async function seedDemo(ctx: Context): Promise<void> {
+  for (const block of await codeBlocks()) {
+    const made = await componentsRoom.create(ctx, components.create.input.parse(block))
+    await componentsRoom.publish(ctx, components.publish.input.parse({ component_id: made.id, changelog: 'The demo.' }))
+  }
+  await workflowsRoom.create(ctx, workflows.create.input.parse(workflow))
+}
+
+/** The first admin's own context, so that the demo is made by the same functions that a request would call. */
+function contextOf(platform: Platform, db: Db, first: FirstOrganization): Context {
+  const ctx: Context = {
+    db,
+    platform,
+    organization_id: first.organization_id,
+    workspace_id: first.workspace_id,
+    actor: {
+      kind: 'user',
+      id: first.user_id,
+      user_id: first.user_id,
+      name: first.email,
+      organization_id: first.organization_id,
+      grants: [{ role: 'admin', scope: 'organization' }],
+    },
+    now: platform.clock.now().toISOString(),
+    request_id: newId(),
+    address: 'local',
+    log: platform.log,
+    start: (run, input, options) => platform.engine.start(ctx, run, input, options),
+    afterCommit: () => undefined,
+    wait_seconds: 0,
+    signal: new AbortController().signal,
+  }
+  return ctx
+}
