@@ -1,34 +1,70 @@
-/** What stands around a worker, from the outside: how it is launched, and how strong that is. */
+/** What stands around a worker, seen from outside: the ways to launch one, and how strong each is. */
 
+import { existsSync, realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-/** From weakest to strongest. Each holds everything the one before it holds. */
+/** From weakest to strongest; each holds what the one before it holds.
+ *  `process`: a process of its own, Node's permissions, and inside it WebAssembly.
+ *  `seccomp`: no new privileges, limits, and two filters of system calls that leave it only its two pipes.
+ *  `bubblewrap`: namespaces of its own: no network, no processes, no files but its own program. */
 export const levels = ['process', 'seccomp', 'bubblewrap'] as const
 export type IsolationLevel = (typeof levels)[number]
 
-/** `gaps` says in a sentence what could not be had, and why. */
+/** `layers` are those the workers have tried and found in force; `gaps` says in sentences what could not be had. */
 export type Isolation = { level: IsolationLevel; layers: string[]; gaps: string[] }
 
-export type Launch = { level: IsolationLevel; command: string; args: string[]; env: Record<string, string> }
+export type Launch = { level: IsolationLevel; command: string; args: string[] }
 
-const room = fileURLToPath(new URL('.', import.meta.url))
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+const room = here('.')
 const engine = fileURLToPath(new URL('.', import.meta.resolve('quickjs-wasi/package.json')))
+const main = here('./worker/main.ts')
+const launcher = here('./worker/launch.ts')
 
-const main = fileURLToPath(new URL('./worker/main.ts', import.meta.url))
-
-/** An empty environment: what a worker could read of it would be a stranger's. */
-const env = { UV_USE_IO_URING: '0', TZ: 'UTC' }
-
-const nodeFlags = [
+const workerArgs = [
   '--permission',
   '--allow-ffi',
   `--allow-fs-read=${room}`,
   `--allow-fs-read=${engine}`,
   '--no-warnings',
   '--max-old-space-size=128',
+  '--disallow-code-generation-from-strings',
+  main,
 ]
+const launcherArgs = (parent: number) => ['--no-warnings', launcher, String(parent), ...workerArgs]
 
-/** The ways to launch a worker here, strongest first. */
-export function launches(): Launch[] {
-  return [{ level: 'process', command: process.execPath, args: [...nodeFlags, main], env }]
+/** The ways that may work here, strongest first; whether they do is found out by trying. */
+export function launches(parent: number, floor: IsolationLevel): { found: Launch[]; gaps: string[] } {
+  const node = process.execPath
+  const found: Launch[] = [{ level: 'process', command: node, args: workerArgs }]
+  const gaps: string[] = []
+  if (process.platform === 'linux' && process.arch === 'x64') {
+    found.unshift({ level: 'seccomp', command: node, args: launcherArgs(parent) })
+    const bubblewrap = BUBBLEWRAP.find((file) => existsSync(file))
+    if (bubblewrap) found.unshift({ level: 'bubblewrap', command: bubblewrap, args: inNamespaces(node) })
+    else gaps.push('bubblewrap is not installed: the worker shares the namespaces of the server.')
+  } else {
+    gaps.push(`System calls are filtered on x86-64 Linux only, not on ${process.platform} ${process.arch}.`)
+  }
+  return { found: found.filter(({ level }) => levels.indexOf(level) >= levels.indexOf(floor)), gaps }
+}
+
+/** Not looked for on the PATH: what stands there may be anybody's. */
+const BUBBLEWRAP = ['/usr/bin/bwrap', '/usr/local/bin/bwrap', '/run/current-system/sw/bin/bwrap']
+
+/** A root of its own, read-only, with the program and the libraries it is linked with, and nothing else. */
+export function inNamespaces(node: string): string[] {
+  const libraries = ['/lib', '/lib64', '/usr/lib/x86_64-linux-gnu', '/usr/lib64', '/etc/ld.so.cache']
+  const readable = [...libraries, node, room, engine].filter((path) => existsSync(path))
+  return [
+    ...['--unshare-all', '--die-with-parent', '--new-session', '--cap-drop', 'ALL'],
+    ...['--uid', '65534', '--gid', '65534', '--clearenv', '--dev', '/dev', '--chdir', '/'],
+    ...readable.flatMap((path) => ['--ro-bind', realpathSync(path), path]),
+    ...['--', node, ...launcherArgs(0)],
+  ]
+}
+
+/** Whether the layers a worker has found in force are those its launch promises. */
+export function isReached(level: IsolationLevel, layers: string[]): boolean {
+  return layers.includes('permission') && (level === 'process' || layers.includes('seccomp'))
 }

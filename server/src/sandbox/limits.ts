@@ -23,6 +23,8 @@ export const limits = {
   timeout_ms_max: 300_000,
   memory_mb_min: 16,
   memory_mb_max: 512,
+  /** All that one worker process may allocate, its guests and itself. */
+  worker_memory_mb: 2048,
   /** A line from a worker holds one output or one host call with its log: more is a worker that is no longer ours. */
   line_from_worker: 4 * MiB,
 } as const
@@ -30,14 +32,22 @@ export const limits = {
 /** How runs share the workers. */
 export const sharing = {
   /** Runs one worker holds at a time: one computes, the others wait for the host. */
-  runs_per_worker: 8,
+  runs_per_worker: 32,
+  /** What the waiting ones may keep in memory before a worker takes no more. */
+  held_mb_per_worker: 512,
   /** Short runs that may stand in one worker's pipe, so that it never idles for a round trip. */
   pipeline: 8,
   /** A step that has lasted this long lets nobody stand behind it. */
   long_step_ms: 10,
+  /** A tenant whose runs compute longer than this on average leaves one worker to the others. */
+  heavy_run_ms: 20,
+  /** When every worker has computed this long and somebody waits, one more is started, up to twice the pool. */
+  crowded_ms: 50,
+  sweep_ms: 5,
   queue: 2000,
   queue_per_tenant: 500,
-  attempts: 2,
+  /** How often a run is begun that had no effect yet when its worker was lost. */
+  attempts: 3,
 } as const
 
 /** How long the other side gets beyond a run's deadline. */
@@ -45,6 +55,9 @@ export const grace = {
   /** A built-in that polls no interrupt is ended from outside, with its process. */
   watchdog_ms: 200,
   boot_ms: 10_000,
+  /** A server that has just started has better things to do. */
+  warm_up_ms: 300,
+  spare_worker_idle_ms: 10_000,
 } as const
 
 /** What a worker keeps between calls. */

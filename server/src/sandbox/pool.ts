@@ -1,170 +1,267 @@
-/** The workers and who may use them when. */
+/** The workers: how many there are, which run goes where, and what becomes of the runs of one that is lost. */
 
-import type { Isolation, IsolationLevel } from './isolation.ts'
-import { launches } from './isolation.ts'
-import { sharing } from './limits.ts'
-import { FairQueue } from './queue.ts'
+import { type Isolation, type IsolationLevel, type Launch, launches } from './isolation.ts'
+import { grace, sharing } from './limits.ts'
+import { isCrowded, place } from './placement.ts'
+import { FairQueue, SandboxUnavailable } from './queue.ts'
 import type { Log, Verdict } from './sandbox.ts'
 import { type Order, Task } from './task.ts'
-import { timedOut, WorkerHost } from './worker-host.ts'
+import { Tenants } from './tenants.ts'
+import { overdue, WorkerHost } from './worker-host.ts'
 
 export type PoolStats = {
-  workers: { pid: number | undefined; runs: number; boot_ms: number | undefined }[]
+  workers: { pid?: number; runs: number; boot_ms?: number; memory_bytes?: number }[]
   queued: number
   running: number
+  /** Workers lost and started again, for whatever reason. */
   respawned: number
 }
 
 export class Pool {
   readonly #size: number
   readonly #log: Log | undefined
+  readonly #floor: IsolationLevel
   readonly #queue = new FairQueue<Task>()
+  readonly #tenants: Tenants
   readonly #workers = new Set<WorkerHost>()
   readonly #workerOf = new Map<Task, WorkerHost>()
-  readonly #inFlight = new Map<string, number>()
-  readonly #launches
-  readonly #up = Promise.withResolvers<void>()
-  #isClosed = false
+  readonly #first = Promise.withResolvers<void>()
+  readonly #warmUp: NodeJS.Timeout
+  #sweeper: NodeJS.Timeout | undefined
+  /** Ways to start a worker that have not failed yet; once one has worked, only that one. */
+  #launches: Launch[]
+  #isolation: Isolation = { level: 'process', layers: [], gaps: ['No worker is up yet.'] }
+  #gaps: string[]
+  #hasWorked = false
   #failures = 0
   #respawned = 0
-  #sweep: NodeJS.Timeout | undefined
+  #isClosed = false
 
-  constructor(options: { workers: number; floor?: IsolationLevel; log?: Log }) {
-    this.#size = Math.max(1, options.workers)
+  constructor(options: { workers: number; floor: IsolationLevel; log?: Log }) {
+    // With one worker a long run would have everybody wait for it.
+    this.#size = Math.max(2, options.workers)
     this.#log = options.log
-    this.#launches = launches()
-    this.#up.promise.catch(() => {})
-    for (let i = 0; i < this.#size; i++) this.#spawn()
+    this.#floor = options.floor
+    this.#tenants = new Tenants(this.#size)
+    const { found, gaps } = launches(process.pid, options.floor)
+    this.#launches = found
+    this.#gaps = gaps
+    this.#first.promise.catch(() => {})
+    this.#warmUp = setTimeout(() => this.#wake(), grace.warm_up_ms)
+    this.#warmUp.unref()
   }
 
   get isolation(): Isolation {
-    for (const worker of this.#workers) if (worker.isolation) return worker.isolation
-    return { level: 'process', layers: [], gaps: ['No worker is up yet.'] }
+    return this.#isolation
   }
 
+  /** Rejects when no worker as strong as the floor can be started here. */
   firstWorker(): Promise<void> {
-    return this.#up.promise
+    this.#wake()
+    return this.#first.promise
   }
 
   stats(): PoolStats {
-    const workers = [...this.#workers].map(({ pid, runs, boot_ms }) => ({ pid, runs, boot_ms }))
+    const workers = [...this.#workers].map(({ pid, runs, boot_ms, memory_bytes }) => {
+      return { pid, runs, boot_ms, memory_bytes }
+    })
     return { workers, queued: this.#queue.length, running: this.#workerOf.size, respawned: this.#respawned }
   }
 
-  submit(order: Order): Promise<Verdict> {
-    if (this.#isClosed) return Promise.reject(new Error('The sandbox is closed.'))
-    const task = new Task(order, (settled) => this.#settled(settled))
-    try {
-      this.#queue.add(task)
-    } catch (full) {
-      return Promise.reject(full)
-    }
-    const { signal } = order
-    if (signal) {
-      const cancel = () => this.#cancel(task)
-      signal.addEventListener('abort', cancel, { once: true })
-      task.verdict.then(() => signal.removeEventListener('abort', cancel))
-    }
+  async submit(order: Order): Promise<Verdict> {
+    if (this.#isClosed) throw new SandboxUnavailable('SANDBOX_CLOSED', 'The sandbox is closed.')
+    if (this.#isDown) throw new SandboxUnavailable('SANDBOX_DOWN', 'No worker of the sandbox can be started.')
+    const task = new Task(order, (settled) => this.#leave(settled))
+    this.#queue.add(task)
+    const cancel = () => this.#cancel(task)
+    order.signal?.addEventListener('abort', cancel, { once: true })
+    this.#wake()
     this.#dispatch()
-    return task.verdict
+    try {
+      return await task.verdict
+    } finally {
+      order.signal?.removeEventListener('abort', cancel)
+    }
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
-    clearInterval(this.#sweep)
-    const gone = [...this.#workers].map((worker) => worker.gone)
-    for (let task = this.#queue.take(() => true); task; task = this.#queue.take(() => true)) this.#closed(task)
+    clearTimeout(this.#warmUp)
+    clearInterval(this.#sweeper)
+    this.#failQueued({ code: 'cancelled', message: 'The sandbox was closed.' })
     for (const worker of this.#workers) worker.kill('closed')
-    await Promise.all(gone)
+    await Promise.all([...this.#workers].map((worker) => worker.gone))
   }
 
-  #closed(task: Task): void {
-    task.fail({ code: 'cancelled', message: 'The sandbox was closed.' })
-  }
+  // ---- runs
 
   #cancel(task: Task): void {
-    const worker = this.#workerOf.get(task)
-    const isOut = worker ? worker.withdraw(task) : this.#queue.remove(task)
-    if (!isOut) worker?.kill('cancelled')
+    this.#queue.remove(task)
+    this.#workerOf.get(task)?.withdraw(task)
     task.fail({ code: 'cancelled', message: 'It was cancelled.' })
     this.#dispatch()
   }
 
-  #settled(task: Task): void {
-    if (this.#workerOf.delete(task)) this.#count(task.tenant, -1)
-  }
-
-  #count(tenant: string, by: number): void {
-    const count = (this.#inFlight.get(tenant) ?? 0) + by
-    if (count > 0) this.#inFlight.set(tenant, count)
-    else this.#inFlight.delete(tenant)
-  }
-
   #dispatch(): void {
     while (this.#queue.length > 0) {
-      const worker = this.#freest()
-      if (!worker) return
-      const task = this.#queue.take(
-        (tenant) => (this.#inFlight.get(tenant) ?? 0) < this.#size * sharing.runs_per_worker,
-      )
-      if (!task) return
-      this.#workerOf.set(task, worker)
-      this.#count(task.tenant, 1)
-      worker.begin(task)
+      const seats = this.#seats()
+      let seat: WorkerHost | undefined
+      const task = this.#queue.take((tenant) => {
+        if (!this.#tenants.mayGo(tenant)) return false
+        seat = place(seats, { tenant, isHeavy: this.#tenants.isHeavy(tenant) })
+        return seat !== undefined
+      })
+      if (!task || !seat) break
+      this.#workerOf.set(task, seat)
+      this.#tenants.enters(task.tenant)
+      seat.begin(task)
     }
+    this.#sweeper ??= setInterval(() => this.#sweep(), sharing.sweep_ms).unref()
   }
 
-  #freest(): WorkerHost | undefined {
-    let freest: WorkerHost | undefined
+  #seats(): WorkerHost[] {
+    const seats: WorkerHost[] = []
     for (const worker of this.#workers) {
-      if (!worker.isUp || worker.runs >= sharing.runs_per_worker) continue
-      if (worker.steps > 0 && worker.computing_ms > sharing.long_step_ms) continue
-      if (!freest || worker.steps < freest.steps) freest = worker
+      if (!worker.isUp) continue
+      worker.isHeavy = worker.computing !== undefined && this.#tenants.isHeavy(worker.computing.tenant)
+      seats.push(worker)
     }
-    return freest
+    return seats
   }
 
-  #spawn(): void {
-    const launch = this.#launches[0]
-    if (!launch || this.#isClosed) return
-    const worker = new WorkerHost(launch, {
-      onRoom: (of) => {
-        if (of.isolation) this.#up.resolve()
-        this.#failures = 0
-        this.#dispatch()
-      },
-      onReturned: (task) => this.#again(task),
-      onEnd: (of, culprit, others) => this.#ended(of, culprit, others),
-    })
-    this.#workers.add(worker)
+  /** A few times a second hundred: who computes long is known, and nobody stands behind them. */
+  #sweep(): void {
+    let isBusy = this.#queue.length > 0
+    for (const worker of this.#workers) {
+      const { computing, computing_ms } = worker
+      if (worker.isUp && !computing && this.#isSpare(worker)) worker.retire()
+      if (!computing) continue
+      isBusy = true
+      if (computing_ms < sharing.long_step_ms) continue
+      this.#tenants.isComputingLong(computing.tenant, computing_ms)
+      worker.reclaim()
+    }
+    this.#relieve()
+    if (isBusy || this.#workers.size > this.#size) return
+    clearInterval(this.#sweeper)
+    this.#sweeper = undefined
+  }
+
+  #isSpare(worker: WorkerHost): boolean {
+    const isIdle = worker.runs === 0 && performance.now() - worker.idle_since > grace.spare_worker_idle_ms
+    return isIdle && this.#seats().length > this.#size
+  }
+
+  /** Somebody waits and every worker is taken by a long run: one more, for a while. */
+  #relieve(): void {
+    if (this.#queue.length === 0 || this.#workers.size >= 2 * this.#size) return
+    const seats = this.#seats()
+    if (seats.length === this.#workers.size && isCrowded(seats)) this.#spawn()
+  }
+
+  #leave(task: Task): void {
+    if (!this.#workerOf.delete(task)) return
+    if (task.isSettled) this.#tenants.computed(task.tenant, task.cpu_ms)
+    this.#tenants.leaves(task.tenant)
   }
 
   #again(task: Task): void {
-    this.#settled(task)
+    this.#leave(task)
+    task.returns()
     if (task.isSettled) return
-    if (this.#isClosed) return this.#closed(task)
-    task.begun_again()
     this.#queue.addFirst(task)
+    if (this.#isClosed) this.#failQueued({ code: 'cancelled', message: 'The sandbox was closed.' })
+    else queueMicrotask(() => this.#dispatch())
+  }
+
+  #failQueued(error: { code: 'cancelled' | 'crashed'; message: string }): void {
+    for (let task = this.#queue.take(() => true); task; task = this.#queue.take(() => true)) task.fail(error)
+  }
+
+  // ---- workers
+
+  get #isDown(): boolean {
+    return this.#launches.length === 0
+  }
+
+  #wake(): void {
+    if (this.#workers.size === 0 && this.#failures === 0) this.#spawn()
+  }
+
+  #spawn(): void {
+    const [launch] = this.#launches
+    if (!launch || this.#isClosed) return
+    this.#workers.add(
+      new WorkerHost(launch, {
+        onUp: (worker) => this.#up(worker),
+        onRoom: () => this.#dispatch(),
+        onHeld: (tenant, by_mb) => this.#tenants.holds(tenant, by_mb),
+        onReturned: (task) => this.#again(task),
+        onGone: (worker, culprit, others) => this.#gone(worker, culprit, others),
+      }),
+    )
+  }
+
+  #up(worker: WorkerHost): void {
+    this.#failures = 0
+    if (!this.#hasWorked && worker.isolation) {
+      // From now on nothing weaker is started, whatever happens.
+      this.#hasWorked = true
+      this.#launches = [worker.launch]
+      const { level, layers, gaps } = worker.isolation
+      this.#isolation = { level, layers, gaps: [...this.#gaps, ...gaps] }
+      this.#log?.info({ isolation: this.#isolation, boot_ms: worker.boot_ms }, 'the sandbox is up')
+      this.#first.resolve()
+    }
+    while (this.#workers.size < this.#size) this.#spawn()
     this.#dispatch()
   }
 
-  #ended(worker: WorkerHost, culprit: Task | undefined, others: Task[]): void {
+  #gone(worker: WorkerHost, culprit: Task | undefined, others: Task[]): void {
     this.#workers.delete(worker)
-    if (culprit && worker.reason === 'timeout') culprit.fail({ code: 'timeout', message: timedOut(culprit) })
-    for (const task of culprit ? [culprit, ...others] : others) {
-      const isClean = task.calls === 0 && task.attempts < sharing.attempts && task.left_ms > 0
-      if (isClean) this.#again(task)
-      else
-        task.fail({
-          code: 'crashed',
-          message: 'The worker it ran in ended. What it had asked of the host may have happened.',
-        })
-    }
+    if (culprit && worker.reason === 'timeout') culprit.fail({ code: 'timeout', message: overdue(culprit) })
+    for (const task of culprit ? [culprit, ...others] : others) this.#lost(task)
     if (this.#isClosed) return
+    if (worker.isolation) this.#replace(worker)
+    else this.#failed(worker)
+  }
+
+  /** A run without effects so far can be begun again. */
+  #lost(task: Task): void {
+    if (task.calls === 0 && task.attempts < sharing.attempts && task.left_ms > 0) {
+      this.#again(task)
+      return
+    }
+    const after = task.calls > 0 ? ' What it had asked of the host has happened all the same.' : ''
+    task.fail({ code: 'crashed', message: `The worker it ran in ended.${after}` })
+  }
+
+  #replace(worker: WorkerHost): void {
+    if (this.#workers.size >= this.#size) return
+    if (!worker.isRetiring)
+      this.#log?.warn({ reason: worker.reason, trouble: worker.trouble }, 'a sandbox worker ended')
     this.#respawned++
-    if (worker.isolation) return this.#spawn()
+    this.#spawn()
+  }
+
+  /** It did not come up. A way that has never worked is given up; one that has is tried again. */
+  #failed(worker: WorkerHost): void {
     this.#failures++
-    this.#log?.warn({ trouble: worker.trouble }, 'a sandbox worker did not start')
-    setTimeout(() => this.#spawn(), Math.min(5000, 100 * 2 ** this.#failures)).unref()
+    const { level } = worker.launch
+    const trouble = worker.trouble.trim().slice(0, 500) || worker.reason || 'it ended without a word'
+    this.#log?.warn({ level, trouble }, 'a sandbox worker did not start')
+    if (!this.#hasWorked) {
+      this.#launches = this.#launches.slice(1)
+      this.#gaps.push(`No worker could be started at the level ${level}: ${trouble}`)
+    }
+    if (this.#isDown) {
+      this.#isolation = { level: 'process', layers: [], gaps: this.#gaps }
+      this.#failQueued({ code: 'crashed', message: 'No worker of the sandbox can be started.' })
+      const sentence = `No sandbox worker reaches the level "${this.#floor}" here. ${this.#gaps.join(' ')}`
+      this.#first.reject(new SandboxUnavailable('SANDBOX_DOWN', sentence))
+      return
+    }
+    const delay_ms = this.#hasWorked ? Math.min(5000, 50 * 2 ** this.#failures) : 0
+    setTimeout(() => this.#spawn(), delay_ms).unref()
   }
 }

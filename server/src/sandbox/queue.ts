@@ -4,12 +4,13 @@
 import { sharing } from './limits.ts'
 
 /** Refused before anything ran: the caller answers 503 and says when to come again. */
-export class SandboxFull extends Error {
-  readonly code = 'SANDBOX_FULL'
+export class SandboxUnavailable extends Error {
+  readonly code: 'SANDBOX_FULL' | 'SANDBOX_DOWN' | 'SANDBOX_CLOSED'
 
-  constructor(message: string) {
+  constructor(code: SandboxUnavailable['code'], message: string) {
     super(message)
-    this.name = 'SandboxFull'
+    this.name = 'SandboxUnavailable'
+    this.code = code
   }
 }
 
@@ -23,9 +24,14 @@ export class FairQueue<Item extends { tenant: string }> {
 
   add(item: Item): void {
     const own = this.#itemsByTenant.get(item.tenant) ?? []
-    if (this.#length >= sharing.queue) throw new SandboxFull('The sandbox is full: too many runs wait for their turn.')
+    if (this.#length >= sharing.queue) {
+      throw new SandboxUnavailable('SANDBOX_FULL', 'The sandbox is full: too many runs wait for their turn.')
+    }
     if (own.length >= sharing.queue_per_tenant) {
-      throw new SandboxFull(`The sandbox is full for you: ${own.length} of your runs wait for their turn.`)
+      throw new SandboxUnavailable(
+        'SANDBOX_FULL',
+        `The sandbox is full: ${own.length} of your runs wait for their turn.`,
+      )
     }
     if (own.push(item) === 1) this.#itemsByTenant.set(item.tenant, own)
     this.#length++

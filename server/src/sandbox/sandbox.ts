@@ -9,7 +9,7 @@ import { limits } from './limits.ts'
 import { Pool, type PoolStats } from './pool.ts'
 
 export type { Isolation, IsolationLevel } from './isolation.ts'
-export { SandboxFull } from './queue.ts'
+export { SandboxUnavailable } from './queue.ts'
 
 export type Language = 'javascript' | 'typescript'
 
@@ -48,6 +48,7 @@ export type FaultCode =
   | 'out_of_memory'
   | 'stack_overflow'
   | 'never_resolves'
+  | 'import_refused'
   | 'crashed'
   | 'cancelled'
 
@@ -74,7 +75,7 @@ export type Log = {
 }
 
 export type Sandbox = {
-  /** Rejects only with `SandboxFull`, and after `close`. */
+  /** Rejects only with `SandboxUnavailable`: nothing has run then. */
   run(job: Job): Promise<Verdict>
   /** Does it parse and export the entry point? Its top level is evaluated, in a worker like everything else. */
   check(code: string, language: Language, entry_point: string, tenant?: string): Promise<Fault | undefined>
@@ -89,8 +90,9 @@ export type Sandbox = {
 export async function openSandbox(
   options: { workers?: number; floor?: IsolationLevel; log?: Log } = {},
 ): Promise<Sandbox> {
-  const pool = new Pool({ workers: options.workers ?? availableParallelism(), floor: options.floor, log: options.log })
-  if (options.floor !== undefined && options.floor !== 'process') await pool.firstWorker()
+  const floor = options.floor ?? 'process'
+  const pool = new Pool({ workers: options.workers ?? availableParallelism(), floor, log: options.log })
+  if (floor !== 'process') await pool.firstWorker()
 
   return {
     run: (job) => run(pool, job),

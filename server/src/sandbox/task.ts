@@ -12,7 +12,7 @@ export type Order = {
   tenant: string
   timeout_ms: number
   memory_mb: number
-  /** JSON text. Left out, the module is only loaded. */
+  /** JSON text. Left out, the module is only loaded and its entry point looked for. */
   input?: string
   signal?: AbortSignal
   host?: HostCall
@@ -28,14 +28,16 @@ export class Task {
   readonly key: string
   readonly verdict: Promise<Verdict>
   attempts = 0
-  /** Calls whose effects nobody can take back: after the first, the run is never begun a second time. */
+  /** Calls to the host. Their effects can't be taken back: after the first, the run is never begun a second time. */
   calls = 0
+  /** What it keeps in memory while it waits for the host. */
+  held_mb = 0
+  cpu_ms = 0
   isSettled = false
   /** When its turn in a worker came. */
   #began: number | undefined
   #timer: NodeJS.Timeout | undefined
   #logs: LogEntry[] = []
-  #cpu_ms: number | undefined
   #memory_bytes: number | undefined
   #resolve: (verdict: Verdict) => void = () => {}
   readonly #onSettled: (task: Task) => void
@@ -50,56 +52,56 @@ export class Task {
     })
   }
 
-  get hasBegun(): boolean {
-    return this.#began !== undefined
-  }
-
-  /** Milliseconds it has left; its clock runs on through a second attempt. */
+  /** Its clock runs on through further attempts. */
   get left_ms(): number {
     if (this.#began === undefined) return this.order.timeout_ms
     return this.order.timeout_ms - (performance.now() - this.#began)
   }
 
-  begin(onDeadline: () => void): void {
+  /** Its turn has come. */
+  begins(onDeadline: () => void): void {
     this.#began ??= performance.now()
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(onDeadline, Math.max(1, this.left_ms))
+    this.alarm(Math.max(1, this.left_ms), onDeadline)
   }
 
-  postpone(ms: number, onDeadline: () => void): void {
+  alarm(ms: number, action: () => void): void {
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(onDeadline, ms)
+    this.#timer = setTimeout(action, ms)
   }
 
-  /** What the lost attempt printed is not the second one's. */
-  begun_again(): void {
+  /** What the lost attempt printed is not the next one's. */
+  returns(): void {
+    clearTimeout(this.#timer)
     this.#logs = []
-    clearTimeout(this.#timer)
+    this.held_mb = 0
   }
 
-  spend(spending: Spending): void {
+  spent(spending: Spending): void {
     if (spending.logs) this.#logs.push(...spending.logs)
-    this.#cpu_ms = spending.cpu_ms
-    this.#memory_bytes = spending.memory_bytes
+    this.cpu_ms = Number(spending.cpu_ms)
+    this.#memory_bytes = Number(spending.memory_bytes)
   }
 
   succeed(output: string): void {
-    let value: unknown
     try {
-      value = JSON.parse(output)
+      this.#settle({ status: 'success', output: JSON.parse(output), ...this.#spending() })
     } catch {
-      return this.fail({ code: 'not_json', message: 'The result is not JSON.' })
+      this.fail({ code: 'not_json', message: 'The result is not JSON.' })
     }
-    this.#settle({ status: 'success', output: value, ...this.#spent() })
   }
 
   fail(error: Fault): void {
-    this.#settle({ status: 'error', error: trimmed(error), ...this.#spent() })
+    this.#settle({ status: 'error', error: trimmed(error), ...this.#spending() })
   }
 
-  #spent() {
-    const duration_ms = this.#began === undefined ? 0 : Math.round((performance.now() - this.#began) * 1000) / 1000
-    return { logs: this.#logs, duration_ms, cpu_ms: this.#cpu_ms, memory_bytes: this.#memory_bytes }
+  #spending() {
+    const duration_ms = this.#began === undefined ? 0 : performance.now() - this.#began
+    return {
+      logs: this.#logs,
+      duration_ms: rounded(duration_ms),
+      cpu_ms: rounded(this.cpu_ms),
+      memory_bytes: this.#memory_bytes,
+    }
   }
 
   #settle(verdict: Verdict): void {
@@ -111,14 +113,15 @@ export class Task {
   }
 }
 
+const rounded = (ms: number) => Math.round(ms * 1000) / 1000
+
 /** A worker is not believed either: nothing longer than it should be leaves the room. */
-function trimmed(error: Fault): Fault {
-  const { code, line, column } = error
+function trimmed({ code, message, line, column, stack }: Fault): Fault {
   return {
     code,
-    message: String(error.message).slice(0, limits.error_message + 200),
+    message: String(message).slice(0, limits.error_message + 200),
     ...(typeof line === 'number' && { line }),
     ...(typeof column === 'number' && { column }),
-    ...(typeof error.stack === 'string' && { stack: error.stack.slice(0, limits.error_stack) }),
+    ...(typeof stack === 'string' && { stack: stack.slice(0, limits.error_stack) }),
   }
 }

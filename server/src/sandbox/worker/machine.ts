@@ -16,6 +16,8 @@ export type Guest = {
   sleep(call: number, ms: number): Answer
   print(level: string, message: string): Answer
   end(kind: string, value: string): Answer
+  /** Asked now and then while it computes: has somebody ended it from outside? */
+  isCalledOff(): boolean
 }
 /** The prelude has the sentence for each. */
 export const Answer = { yes: 0, no_host: 1, too_many: 2, too_large: 3, log_full: 4 } as const
@@ -37,6 +39,7 @@ export type Ground = {
 }
 
 const PAGE = 4096
+const LOOK_EVERY_MS = 10
 
 const file = (name: string) => readFileSync(new URL(import.meta.resolve(`quickjs-wasi/${name}`)))
 
@@ -64,8 +67,11 @@ export class Machine {
   guest: Guest | undefined
   /** On the clock of `performance.now`. */
   deadline = 0
-  /** Set when the engine was interrupted; only `reset` takes it back. */
-  wasInterrupted = false
+  /** Why the engine was interrupted, if it was; only `reset` takes it back. */
+  interruption: 'deadline' | 'called off' | undefined
+  /** The module it wanted to import. */
+  wantedImport: string | undefined
+  #looked_at = 0
   /** Set when the guest read the clock or asked for randomness. */
   hasLookedOut = false
   #clean = 0
@@ -78,11 +84,7 @@ export class Machine {
 
   static async create(parts: Awaited<ReturnType<typeof loadEngine>>): Promise<Machine> {
     let machine: Machine | undefined
-    const isLate = () => {
-      if (!machine || performance.now() < machine.deadline) return false
-      machine.wasInterrupted = true
-      return true
-    }
+    const isOver = () => machine?.isOver() === true
     const outside = (memory: WebAssembly.Memory) => ({
       clock_time_get(_clock: number, _precision: bigint, at: number) {
         if (machine) machine.hasLookedOut = true
@@ -102,13 +104,29 @@ export class Machine {
       extensions: parts.extensions,
       maxStackSize: keeping.stack_bytes,
       timezoneOffset: 0,
-      interruptHandler: isLate,
+      interruptHandler: isOver,
       wasi: outside,
-      moduleLoader: { load: refuseImport },
+      moduleLoader: {
+        load(name: string) {
+          if (machine) machine.wantedImport ??= name
+          throw refusedImport(name)
+        },
+      },
     })
     machine = new Machine(vm)
     machine.#lend()
     return machine
+  }
+
+  /** Asked by the engine every few thousand instructions. */
+  isOver(): boolean {
+    const now = performance.now()
+    if (now >= this.deadline) this.interruption ??= 'deadline'
+    if (now - this.#looked_at > LOOK_EVERY_MS) {
+      this.#looked_at = now
+      if (this.guest?.isCalledOff()) this.interruption ??= 'called off'
+    }
+    return this.interruption !== undefined
   }
 
   /** Under names, so that the functions in a restored memory find this machine's. */
@@ -163,7 +181,8 @@ export class Machine {
     this.#engine.__stack_pointer.value = template?.stackPointer ?? ground.stackPointer
     this.#engine.qjs_set_memory_limit(memory_mb * 1024 * 1024)
     this.#answers = ground.answers
-    this.wasInterrupted = false
+    this.interruption = undefined
+    this.wantedImport = undefined
     this.hasLookedOut = false
   }
 
@@ -251,9 +270,9 @@ export class Machine {
   }
 }
 
-function refuseImport(name: string): string {
+function refusedImport(name: string): Error {
   const refusal = new Error(`A code block is one module: "${name.slice(0, 200)}" can't be imported.`)
   // The library copies a host error's stack into the guest; ours names our files.
   refusal.stack = ''
-  throw refusal
+  return refusal
 }

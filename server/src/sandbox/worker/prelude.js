@@ -12,6 +12,7 @@
   const { stringify, parse } = JSON
   const { apply, ownKeys, getOwnPropertyDescriptor, getPrototypeOf } = Reflect
   const { isArray } = Array
+  const { max } = Math
   const NativeError = Error
   const NativeMap = Map
   const NativePromise = Promise
@@ -20,9 +21,9 @@
   const NativeRangeError = RangeError
   const text = String
   const slice = (string, length) => apply(text.prototype.slice, string, [0, length])
-  const isOneOf = (value, constructor) => {
+  const isOneOf = (value, kind) => {
     for (let at = value; at !== null && typeof at === 'object'; at = getPrototypeOf(at)) {
-      if (at === constructor.prototype) return true
+      if (at === kind.prototype) return true
     }
     return false
   }
@@ -143,7 +144,7 @@
     if (!isRunning) throw new NativeError('Timers run only while the entry point runs, not while the module loads.')
     const id = ++lastId
     const delay = Number(ms)
-    const refusal = hostSleep(id, delay > 0 ? delay : 0)
+    const refusal = hostSleep(id, max(0, delay || 0))
     if (refusal !== 0) throw new NativeError(refusals[refusal])
     const due = () => {
       try {

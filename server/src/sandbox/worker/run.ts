@@ -13,6 +13,7 @@ export class Run implements Guest {
   readonly machine: Machine
   readonly filename: string
   readonly #send: (message: FromWorker) => void
+  readonly #isCalledOff: (id: number) => boolean
   readonly #ground: Ground
   readonly #began = performance.now()
   readonly #deadline: number
@@ -31,13 +32,20 @@ export class Run implements Guest {
     id: number,
     machine: Machine,
     ground: Ground,
-    options: { filename: string; timeout_ms: number; template_bytes: number; send: (message: FromWorker) => void },
+    options: {
+      filename: string
+      timeout_ms: number
+      template_bytes: number
+      send: (message: FromWorker) => void
+      isCalledOff: (id: number) => boolean
+    },
   ) {
     this.id = id
     this.machine = machine
     this.filename = options.filename
     this.#ground = ground
     this.#send = options.send
+    this.#isCalledOff = options.isCalledOff
     this.#deadline = this.#began + options.timeout_ms
     this.#bytesBefore = machine.bytes
     this.#bytesAtStart = options.template_bytes
@@ -58,14 +66,15 @@ export class Run implements Guest {
       if (!machine.settle() && !this.ending) this.ending = { error: this.#interrupted() }
     } catch (error) {
       this.isBroken = true
-      this.ending ??= { error: machine.wasInterrupted ? this.#interrupted() : brokenBy(error) }
+      this.ending ??= { error: machine.interruption ? this.#interrupted() : brokenBy(error) }
     }
-    if (machine.wasInterrupted) this.ending = { error: this.#interrupted() }
+    if (machine.interruption) this.ending = { error: this.#interrupted() }
     machine.guest = undefined
     this.#cpu_ms += performance.now() - before
   }
 
   #interrupted(): Fault {
+    if (this.machine.interruption === 'called off') return { code: 'cancelled', message: 'It was cancelled.' }
     const ms = Math.round(this.#deadline - this.#began)
     return { code: 'timeout', message: `It ran longer than ${ms} ms and was ended.` }
   }
@@ -74,12 +83,22 @@ export class Run implements Guest {
   load(source: string): number | undefined {
     const loaded = this.machine.evaluate(source, this.filename)
     if (loaded.state === 'loaded') return loaded.at
-    if (loaded.state === 'threw') this.ending = { error: this.describe(loaded.at) }
+    if (loaded.state === 'threw') this.ending = { error: this.#failedImport(source) ?? this.describe(loaded.at) }
     if (loaded.state === 'pending') {
       const message = 'The module waits at its top level for something that never comes.'
       this.ending = { error: { code: 'never_resolves', message } }
     }
     return undefined
+  }
+
+  /** Nothing can be imported, so what was looked for first is what is wrong. */
+  #failedImport(source: string): Fault | undefined {
+    const name = this.machine.wantedImport
+    if (name === undefined) return undefined
+    const before = source.slice(0, Math.max(0, source.search(/^\s*(import|export)\b[^'"]*['"]/m)))
+    const line = before.split('\n').length + (/^\s*\n/.test(source.slice(before.length)) ? 1 : 0)
+    const message = `A code block is one module: "${name.slice(0, 200)}" can't be imported.`
+    return { code: 'import_refused', message, line }
   }
 
   adopt(namespace: number, entryPoint: string): boolean {
@@ -137,6 +156,10 @@ export class Run implements Guest {
     }
     this.#logs.push({ level: 'warn', message: 'The log is full at 256 KiB: what follows is lost.', at_ms })
     return Answer.log_full
+  }
+
+  isCalledOff(): boolean {
+    return this.#isCalledOff(this.id)
   }
 
   end(kind: string, value: string): Answer {

@@ -1,0 +1,68 @@
+/** What the pool remembers of tenants: what they have in the workers now, and how long their runs compute. */
+
+import { sharing } from './limits.ts'
+import { Recent } from './recent.ts'
+
+type Tenant = { runs: number; held_mb: number; average_ms: number }
+
+const REMEMBERED = 1000
+/** The weight of the latest run in the average: a tenant that mends its ways is believed after some ten runs. */
+const WEIGHT = 0.2
+
+export class Tenants {
+  readonly #present = new Map<string, Tenant>()
+  /** Those with nothing in the workers; who has been away for long begins anew. */
+  readonly #absent = new Recent<Tenant>(REMEMBERED)
+  readonly #runs_max: number
+  readonly #held_mb_max: number
+
+  /** One tenant may have half of everything, so that there is always room for another. */
+  constructor(workers: number) {
+    this.#runs_max = (workers * sharing.runs_per_worker) / 2
+    this.#held_mb_max = (workers * sharing.held_mb_per_worker) / 2
+  }
+
+  #of(name: string): Tenant {
+    return this.#present.get(name) ?? this.#absent.get(name) ?? { runs: 0, held_mb: 0, average_ms: 0 }
+  }
+
+  mayGo(name: string): boolean {
+    const { runs, held_mb } = this.#of(name)
+    return runs < this.#runs_max && held_mb < this.#held_mb_max
+  }
+
+  isHeavy(name: string): boolean {
+    return this.#of(name).average_ms > sharing.heavy_run_ms
+  }
+
+  enters(name: string): void {
+    const tenant = this.#of(name)
+    tenant.runs++
+    this.#present.set(name, tenant)
+  }
+
+  leaves(name: string): void {
+    const tenant = this.#present.get(name)
+    if (!tenant) return
+    tenant.runs--
+    if (tenant.runs > 0) return
+    this.#present.delete(name)
+    this.#absent.set(name, tenant)
+  }
+
+  /** What its waiting runs keep in memory has changed. */
+  holds(name: string, by_mb: number): void {
+    this.#of(name).held_mb += by_mb
+  }
+
+  computed(name: string, ms: number): void {
+    const tenant = this.#of(name)
+    tenant.average_ms += (ms - tenant.average_ms) * WEIGHT
+  }
+
+  /** It computes right now, and has for long: that is known before the run has ended. */
+  isComputingLong(name: string, ms: number): void {
+    const tenant = this.#of(name)
+    tenant.average_ms = Math.max(tenant.average_ms, ms)
+  }
+}
