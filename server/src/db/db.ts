@@ -5,6 +5,8 @@
  *  organizations (sign-in, the engine). Rows come in wire form: timestamps as ISO 8601 UTC strings with
  *  milliseconds, `bigint` and `numeric` as numbers, `jsonb` parsed. */
 
+import type { BossDatabase } from './boss.ts'
+
 /** A statement and its parameters. Write it with the tag `sql`; a `Sql` inside a `Sql` is spliced in. */
 export type Sql = { readonly text: string; readonly values: readonly unknown[] }
 
@@ -22,6 +24,8 @@ export interface Db {
   tx<Result>(work: (db: Db) => Promise<Result>, options?: TransactionOptions): Promise<Result>
 }
 
+export { DatabaseFault, DatabaseUnavailable } from './faults.ts'
+
 export type TransactionOptions = { isolation?: 'read committed' | 'repeatable read' }
 
 export interface Database {
@@ -34,6 +38,8 @@ export interface Database {
   readonly platform: Db
   /** Calls `heard` for each committed `notify` on the channel, from any replica; `gap` whenever some may have been missed. */
   listen(channel: string, heard: (payload: string) => void, gap?: () => void): Promise<() => Promise<void>>
+  /** The queue library's view of this database: outside of any tenant, statements as node-postgres runs them. */
+  bossDatabase(): BossDatabase
   /** Waits for statements in flight, then lets go of every connection, file and lock. */
   close(): Promise<void>
 }
@@ -64,7 +70,8 @@ export function join(parts: Sql[], separator: string): Sql {
 export const raw = (text: string): Sql => ({ text, values: [] })
 
 /** A value for a `jsonb` column. Plain arrays and objects would otherwise become PostgreSQL arrays. */
-export const json = (value: unknown): string | null => (value === undefined || value === null ? null : JSON.stringify(value))
+export const json = (value: unknown): string | null =>
+  value === undefined || value === null ? null : JSON.stringify(value)
 
 const isSql = (value: unknown): value is Sql =>
   typeof value === 'object' && value !== null && 'text' in value && 'values' in value && Array.isArray(value.values)

@@ -7,13 +7,15 @@ begin
   raise exception 'the table % only grows', tg_table_name using errcode = 'insufficient_privilege';
 end $$;
 
--- Rows of this table are written once: nobody updates, deletes or truncates them.
+-- Rows of this table are written once: the server's role has no right to do more, and a trigger refuses the owner too.
 create function flow_append_only(name regclass) returns void language plpgsql as $$
 begin
   execute format(
     'create trigger append_only before update or delete or truncate on %s
        for each statement execute function flow_is_append_only()', name);
-  execute format('revoke update, delete, truncate on %s from public', name);
+  if flow_has_role() then
+    execute format('revoke update, delete, truncate on %s from flow_app', name);
+  end if;
 end $$;
 
 create table organizations (

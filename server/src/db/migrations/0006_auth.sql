@@ -36,6 +36,8 @@ create table sessions (
   -- Vouched for by one organization's identity provider: worth nothing in another organization.
   is_bound boolean not null,
   address text not null,
+  -- The address, or the /64 of IPv6 that it is of.
+  network text not null,
   created_at timestamptz not null,
   expires_at timestamptz not null,
   ended_at timestamptz

@@ -1,0 +1,151 @@
+/** The handles of db.ts on top of an adapter: tenants, rows, transactions and savepoints, once for both. */
+
+import { type Adapter, type Answer, PLATFORM, type Session, type Tenant } from './adapter.ts'
+import { bindSession, bossDatabase } from './boss.ts'
+import type { Database, Db, Sql, TransactionOptions } from './db.ts'
+import { DatabaseFault } from './faults.ts'
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+
+export function openDatabase(adapter: Adapter): Database {
+  return {
+    mode: adapter.mode,
+    durability: adapter.durability,
+    of(organization_id) {
+      // The tenant of the platform is a word of its own: nothing else than an id may get here.
+      if (!uuid.test(organization_id)) throw new Error(`"${organization_id}" is not the id of an organization`)
+      return free(adapter, organization_id.toLowerCase())
+    },
+    platform: free(adapter, PLATFORM),
+    listen: (channel, heard, gap) => adapter.listen(channel, heard, gap),
+    bossDatabase: () => bossDatabase(adapter),
+    close: () => adapter.close(),
+  }
+}
+
+/** The handle outside of a transaction: each statement is one. */
+function free(adapter: Adapter, tenant: Tenant): Db {
+  return {
+    ...rows((statement) => adapter.once(tenant, statement)),
+    tx: (work, options) => adapter.hold(tenant, (session) => transaction(session, work, options)),
+  }
+}
+
+async function transaction<Result>(
+  session: Session,
+  work: (db: Db) => Promise<Result>,
+  options: TransactionOptions = {},
+): Promise<Result> {
+  const scope = new Scope(session, 0)
+  // Not waited for: the first statement of `work` travels with it.
+  const begun = session.script(
+    options.isolation === 'repeatable read' ? 'begin isolation level repeatable read' : 'begin',
+  )
+  begun.catch(() => {})
+  try {
+    const result = await work(scope.db)
+    await begun
+    scope.end()
+    const [committed] = await session.finish('commit')
+    if (committed?.command === 'ROLLBACK') throw lost()
+    return result
+  } catch (error) {
+    scope.end()
+    // After a failed commit there is nothing left to roll back, and the session is no longer ours.
+    await session.script('rollback').catch(() => {})
+    throw error
+  }
+}
+
+/** A transaction or a savepoint, and its handle. While a savepoint is open, its handle is the only one that may ask:
+ *  a statement through an outer one would be undone with the savepoint, without its author knowing. */
+class Scope {
+  readonly db: Db
+  #session: Session
+  #depth: number
+  #inner: Scope | undefined
+  #hasEnded = false
+
+  constructor(session: Session, depth: number) {
+    this.#session = session
+    this.#depth = depth
+    this.db = {
+      ...rows(async (statement) => {
+        this.#guard()
+        return session.query(statement)
+      }),
+      tx: (work, options) => this.#savepoint(work, options),
+    }
+    bindSession(this.db, {
+      query: async (...given) => (this.#guard(), session.query(...given)),
+      script: async (...given) => (this.#guard(), session.script(...given)),
+      finish: async (...given) => (this.#guard(), session.finish(...given)),
+    })
+  }
+
+  end(): void {
+    this.#hasEnded = true
+    this.#inner?.end()
+  }
+
+  async #savepoint<Result>(work: (db: Db) => Promise<Result>, options: TransactionOptions = {}): Promise<Result> {
+    this.#guard()
+    if (options.isolation) throw new Error('a transaction within a transaction has the isolation of the outer one')
+    const name = `s${this.#depth}`
+    const inner = new Scope(this.#session, this.#depth + 1)
+    this.#inner = inner
+    const begun = this.#session.script(`savepoint ${name}`)
+    begun.catch(() => {})
+    try {
+      const result = await work(inner.db)
+      await begun
+      inner.end()
+      await this.#session.script(`release savepoint ${name}`)
+      return result
+    } catch (error) {
+      inner.end()
+      await this.#session.script(`rollback to savepoint ${name}; release savepoint ${name}`).catch(() => {})
+      throw error
+    } finally {
+      this.#inner = undefined
+    }
+  }
+
+  #guard(): void {
+    if (this.#hasEnded) throw new Error('this transaction has ended; its handle can no longer be used')
+    if (this.#inner) throw new Error('a transaction within this one is open: until it ends, use its handle')
+  }
+}
+
+function rows(query: (statement: Sql) => Promise<Answer>): Omit<Db, 'tx'> {
+  const ask = async (statement: Sql) => {
+    try {
+      return await query(statement)
+    } catch (error) {
+      // The stack so far leads to the reading of an answer; this one leads to who asked.
+      if (error instanceof Error) Error.captureStackTrace(error)
+      throw error
+    }
+  }
+  // The caller names the type of its rows: it wrote the statement beside it.
+  const many = async <Row>(statement: Sql) => (await ask(statement)).rows as Row[]
+  return {
+    many,
+    async maybe<Row>(statement: Sql) {
+      return (await many<Row>(statement))[0]
+    },
+    async one<Row>(statement: Sql) {
+      const found = await many<Row>(statement)
+      const [row] = found
+      if (row === undefined || found.length > 1) throw new Error(`one row was expected, ${found.length} came`)
+      return row
+    },
+    run: async (statement) => (await ask(statement)).changed,
+  }
+}
+
+const lost = () =>
+  new DatabaseFault({
+    code: '25P02',
+    message: 'A statement of this transaction had failed, so it was rolled back instead of committed.',
+  })

@@ -1,0 +1,26 @@
+/** A directory belongs to one process. The lock is SQLite's own on a file, taken and never used for anything else:
+ *  the kernel lets go of it when the process ends, however it ends, and a second open in the same process is refused
+ *  too. No heartbeat could promise either: the embedded database blocks its thread for as long as a statement takes. */
+
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { DirectoryInUse } from './faults.ts'
+
+const SQLITE_BUSY = 5
+
+/** Takes the directory, making it if it is missing, and returns how to let go of it. */
+export function lockDirectory(directory: string): () => void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  // Nothing else in this process may open the file: POSIX drops a process's locks when any of its descriptors closes.
+  const lock = new DatabaseSync(join(directory, 'lock.sqlite'), { timeout: 0 })
+  try {
+    lock.exec('pragma journal_mode = memory; pragma locking_mode = exclusive; begin exclusive')
+  } catch (error) {
+    lock.close()
+    if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY)
+      throw new DirectoryInUse(directory)
+    throw error
+  }
+  return () => lock.close()
+}

@@ -1,0 +1,61 @@
+-- The ground that every other migration stands on: vectors, the role that the server works as, tenants.
+-- Runs as the owner of the database, who may be a superuser or not.
+
+create extension if not exists vector;
+
+-- The server does its work as flow_app, to which row-level security always applies. An owner who may not create roles
+-- works without it: the policies below are forced on the owner too. Roles belong to the whole cluster, so another
+-- database may have made it, even at this moment.
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'flow_app') then
+    begin
+      create role flow_app nologin nosuperuser nobypassrls nocreatedb nocreaterole noinherit;
+    exception
+      when duplicate_object or unique_violation then null;
+      when insufficient_privilege then raise notice 'the role flow_app could not be created';
+    end;
+  end if;
+  if exists (select from pg_roles where rolname = 'flow_app') and not pg_has_role(current_user, 'flow_app', 'member') then
+    begin
+      execute format('grant flow_app to %I', current_user);
+    exception
+      when insufficient_privilege then raise notice 'the role flow_app could not be granted';
+    end;
+  end if;
+end $$;
+
+-- Whether this database's server works as flow_app: only then does the role need rights.
+create function flow_has_role() returns boolean language sql stable as $$
+  select exists (select from pg_roles where rolname = 'flow_app') and pg_has_role(current_user, 'flow_app', 'member')
+$$;
+
+-- Rows of this table belong to the organization in their column organization_id, and are seen and written only by a
+-- session whose app.org is that organization, or '*'. One line of a migration: select flow_tenant('components');
+create function flow_tenant(name regclass) returns void language plpgsql as $$
+begin
+  execute format('alter table %s enable row level security', name);
+  execute format('alter table %s force row level security', name);
+  execute format(
+    'create policy tenant on %s
+       using (organization_id::text = current_setting(''app.org'', true) or current_setting(''app.org'', true) = ''*'')
+       with check (organization_id::text = current_setting(''app.org'', true) or current_setting(''app.org'', true) = ''*'')',
+    name);
+  if flow_has_role() then
+    execute format('grant select, insert, update, delete on %s to flow_app', name);
+  end if;
+end $$;
+
+do $$
+begin
+  if flow_has_role() then
+    grant usage on schema public to flow_app;
+    alter default privileges in schema public grant select, insert, update, delete on tables to flow_app;
+    alter default privileges in schema public grant usage, select on sequences to flow_app;
+    alter default privileges in schema public grant execute on functions to flow_app;
+    -- The queue library makes its tables here.
+    create schema pgboss authorization flow_app;
+  else
+    create schema pgboss;
+  end if;
+end $$;

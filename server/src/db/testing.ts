@@ -1,0 +1,98 @@
+/** Databases for tests: each test file opens its own, empty but migrated, and closes it, which removes it. They are
+ *  copies of a template that is made once for these migrations and kept in the system's temporary directory; any
+ *  number of test processes may ask for it at the same moment.
+ *
+ *  With FLOW_TEST_DATABASE_URL (a superuser of a PostgreSQL) they are databases there, else embedded ones.
+ *  FLOW_TEST_KEEP leaves them behind to be looked at. Only tests import this file, so it reads its own environment. */
+
+import { createHash } from 'node:crypto'
+import { existsSync, rmSync } from 'node:fs'
+import { cp, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect } from './connect.ts'
+import type { Database } from './db.ts'
+import { DirectoryInUse } from './faults.ts'
+import { lockDirectory } from './lock.ts'
+import { migrationsDirectory, readMigrations } from './migrate.ts'
+
+const TEMPLATE_PREFIX = 'flow-template-'
+const TEMPLATE_AGE_MAX_MS = 24 * 60 * 60 * 1000
+const isKept = Boolean(process.env.FLOW_TEST_KEEP)
+
+/** A migrated database for the calling test file alone. Its `close` removes it. */
+export async function openTestDatabase(): Promise<Database> {
+  const directory = await copyOfTemplate()
+  const remove = () => {
+    if (!isKept) rmSync(directory, { recursive: true, force: true })
+  }
+  process.once('exit', remove)
+  const database = await connect({ directory, durability: 'process' })
+  return {
+    ...database,
+    async close() {
+      await database.close()
+      process.off('exit', remove)
+      remove()
+    },
+  }
+}
+
+/** A directory with a migrated embedded database, for tests that open it themselves. */
+export async function copyOfTemplate(): Promise<string> {
+  const template = await templateDirectory()
+  const directory = await mkdtemp(join(tmpdir(), 'flow-test-'))
+  await cp(join(template, 'postgres'), join(directory, 'postgres'), { recursive: true })
+  return directory
+}
+
+async function templateDirectory(): Promise<string> {
+  const template = join(tmpdir(), `${TEMPLATE_PREFIX}${await templateHash()}`)
+  if (existsSync(template)) return template
+  const unlock = await waitForLock(`${template}.lock`)
+  try {
+    if (existsSync(template)) return template
+    const making = `${template}.making`
+    await rm(making, { recursive: true, force: true })
+    const database = await connect({ directory: making, durability: 'process' })
+    await database.close()
+    await rename(making, template)
+    await removeOldTemplates()
+    return template
+  } finally {
+    unlock()
+  }
+}
+
+/** Whatever decides what a template holds: the migrations, and the engine that wrote its files. */
+export async function templateHash(): Promise<string> {
+  const hash = createHash('sha256')
+  for (const { name, sha256 } of await readMigrations(migrationsDirectory)) hash.update(`${name} ${sha256}\n`)
+  for (const file of ['embedded-worker.ts', '../../package.json']) {
+    hash.update(await readFile(join(import.meta.dirname, file)))
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+async function waitForLock(directory: string): Promise<() => void> {
+  for (;;) {
+    try {
+      return lockDirectory(directory)
+    } catch (error) {
+      if (!(error instanceof DirectoryInUse)) throw error
+      await sleep(50)
+    }
+  }
+}
+
+/** Templates of other migrations may be in use by another checkout's tests right now, but not since yesterday. */
+async function removeOldTemplates(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(TEMPLATE_PREFIX)) continue
+    const path = join(tmpdir(), name)
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Infinity }))
+    if (performance.timeOrigin + performance.now() - mtimeMs > TEMPLATE_AGE_MAX_MS)
+      await rm(path, { recursive: true, force: true })
+  }
+}
