@@ -45,12 +45,16 @@ export async function page<Item extends object>(db: Db, query: PageQuery): Promi
  *  `text` is the very expression that the table's index holds, without `to_tsvector`. */
 export function matching(text: Sql, words: string | undefined): Sql[] {
   if (words === undefined) return []
-  // Each word is quoted, so that PostgreSQL's own parser splits it just as it split the text; NUL has no place in it.
+  // Each word is quoted, so that PostgreSQL's own parser splits it just as it split the text. The parser sees a word
+  // of its own in half an address only when it is whole, so the last one is also looked for as it stands.
   const quoted = words
     .replaceAll('\0', ' ')
     .split(/\s+/)
     .filter(Boolean)
     .map((word) => `'${word.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`)
-  if (quoted.length === 0) return []
-  return [sql`to_tsvector('simple', ${text}) @@ to_tsquery('simple', ${`${quoted.join(' & ')}:*`})`]
+  const last = quoted.pop()
+  if (last === undefined) return []
+  const whole = sql`to_tsquery('simple', ${quoted.join(' & ')})`
+  const begun = sql`(to_tsquery('simple', ${`${last}:*`}) || ${`${last.toLowerCase()}:*`}::tsquery)`
+  return [sql`to_tsvector('simple', ${text}) @@ (${whole} && ${begun})`]
 }
