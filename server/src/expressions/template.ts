@@ -1,0 +1,120 @@
+/** Templates: JSON in which a string that is exactly `{{ CEL }}` stands for the expression's value, with its type; in
+ *  a longer string the value's text is put in. Compiled once, rendered often. */
+
+import { compileExpression, type Expression, ExpressionFault, type Known, type Variables } from './cel.ts'
+import { Budget, limits } from './fault.ts'
+import { toText } from './functions.ts'
+import type { Value } from './values.ts'
+
+export type Template = {
+  expressions: readonly Expression[]
+  render(variables: Variables, budget?: Budget): unknown
+}
+
+/** A fault with the place in the template where it is, such as `.rows[2].name`. */
+export type TemplateFault = { place: string; message: string; column: number }
+
+type Render = (variables: Variables, budget: Budget) => unknown
+
+/** Compiles a template. Faults are collected, so that all of them can be told at once. */
+export function compileTemplate(template: unknown, known: Known): { template: Template; faults: TemplateFault[] } {
+  const expressions: Expression[] = []
+  const faults: TemplateFault[] = []
+  const compile = (source: string, place: string): Expression | undefined => {
+    try {
+      const expression = compileExpression(source, known)
+      expressions.push(expression)
+      return expression
+    } catch (error) {
+      if (!(error instanceof ExpressionFault)) throw error
+      faults.push({ place, message: error.message, column: error.column })
+    }
+  }
+  const render = build(template, '', 0, compile, faults)
+  return { template: { expressions, render: (variables, budget = new Budget()) => render(variables, budget) }, faults }
+}
+
+type Compile = (source: string, place: string) => Expression | undefined
+
+function build(part: unknown, place: string, depth: number, compile: Compile, faults: TemplateFault[]): Render {
+  if (depth > limits.value_depth) {
+    faults.push({ place, message: 'The template is nested too deeply.', column: 0 })
+    return () => null
+  }
+  if (typeof part === 'string') return buildText(part, place, compile, faults)
+  if (Array.isArray(part)) {
+    const items = part.map((item, i) => build(item, `${place}[${i}]`, depth + 1, compile, faults))
+    return (variables, budget) => items.map((item) => item(variables, budget))
+  }
+  if (typeof part !== 'object' || part === null) return () => part
+  const fields = Object.entries(part).map(
+    ([key, value]) => [key, build(value, `${place}.${key}`, depth + 1, compile, faults)] as const,
+  )
+  return (variables, budget) => Object.fromEntries(fields.map(([key, render]) => [key, render(variables, budget)]))
+}
+
+function buildText(text: string, place: string, compile: Compile, faults: TemplateFault[]): Render {
+  const parts = split(text)
+  if (!parts) {
+    faults.push({ place, message: 'A "{{" is not closed by "}}".', column: 0 })
+    return () => null
+  }
+  const [only] = parts
+  if (parts.length === 0) return () => text
+  if (parts.length === 1 && only?.expression) {
+    const expression = compile(only.text, place)
+    return (variables, budget) => expression?.evaluate(variables, budget)
+  }
+  const pieces = parts.map((part) => (part.expression ? compile(part.text, place) : part.text))
+  return (variables, budget) => {
+    const texts = pieces.map((piece) =>
+      typeof piece === 'object' ? textOf(piece.evaluate(variables, budget)) : (piece ?? ''),
+    )
+    const length = texts.reduce((sum, piece) => sum + piece.length, 0)
+    if (length > limits.value) throw new ExpressionFault('The text is longer than 4 MiB.')
+    return texts.join('')
+  }
+}
+
+/** Inside of a longer string: scalars as text, objects and lists as JSON, null as nothing. */
+function textOf(value: unknown): string {
+  if (value === null || value === undefined) return ''
+  return typeof value === 'object' ? JSON.stringify(value) : toText(value as Value)
+}
+
+type Part = { text: string; expression: boolean }
+
+/** The text between and inside of `{{ }}`. A `}}` inside of a string of the expression does not end it, and neither
+ *  does one that closes maps the expression has opened. Undefined where one is not closed. */
+function split(text: string): Part[] | undefined {
+  const parts: Part[] = []
+  let from = 0
+  for (let open = text.indexOf('{{'); open >= 0; open = text.indexOf('{{', from)) {
+    const close = endOf(text, open + 2)
+    if (close < 0) return undefined
+    if (open > from) parts.push({ text: text.slice(from, open), expression: false })
+    parts.push({ text: text.slice(open + 2, close).trim(), expression: true })
+    from = close + 2
+  }
+  if (from > 0 && from < text.length) parts.push({ text: text.slice(from), expression: false })
+  return parts
+}
+
+function endOf(text: string, from: number): number {
+  let braces = 0
+  let quote = ''
+  for (let i = from; i < text.length; i++) {
+    const char = text[i] ?? ''
+    if (quote !== '') {
+      if (char === '\\') i++
+      else if (char === quote) quote = ''
+      continue
+    }
+    if (char === '"' || char === "'") quote = char
+    if (char === '{') braces++
+    if (char !== '}') continue
+    if (braces === 0) return text[i + 1] === '}' ? i : -1
+    braces--
+  }
+  return -1
+}
