@@ -21,7 +21,9 @@ const sideDoors: Record<string, string> = {
   'db/db.ts': 'the shape of the database, without an engine',
   'db/page.ts': 'the one way to read a page',
   'db/connect.ts': 'opens either engine',
+  'db/faults.ts': 'what the database throws',
   'organizations/first.ts': 'the first start',
+  'components/workflow-rules.ts': 'what a workflow means, for the room that runs it',
 }
 const LINES_MAX = 400
 

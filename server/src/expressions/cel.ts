@@ -1,8 +1,8 @@
-/** Expressions: the Common Expression Language, over `input`, `nodes` and `vars`. The door of the room.
+/** Expressions: the Common Expression Language, over variables that the caller names.
  *
  *  An expression is compiled once and evaluated often. It has no effects, cannot reach anything but its variables, and
  *  ends: every evaluation has a budget of steps. Whatever goes wrong is an `ExpressionFault` with a sentence and a
- *  column. Knows no domain. */
+ *  column. */
 
 import { type ASTNode, Environment, type ParseResult } from '@marcbachmann/cel-js'
 import { compile, type Scope } from './evaluator.ts'

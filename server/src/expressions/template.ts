@@ -7,7 +7,8 @@ import { toText } from './functions.ts'
 import type { Value } from './values.ts'
 
 export type Template = {
-  expressions: readonly Expression[]
+  /** Each with its place in the template, such as `.rows[2].name`. */
+  expressions: readonly { place: string; expression: Expression }[]
   render(variables: Variables, budget?: Budget): unknown
 }
 
@@ -18,12 +19,12 @@ type Render = (variables: Variables, budget: Budget) => unknown
 
 /** Compiles a template. Faults are collected, so that all of them can be told at once. */
 export function compileTemplate(template: unknown, known: Known): { template: Template; faults: TemplateFault[] } {
-  const expressions: Expression[] = []
+  const expressions: { place: string; expression: Expression }[] = []
   const faults: TemplateFault[] = []
   const compile = (source: string, place: string): Expression | undefined => {
     try {
       const expression = compileExpression(source, known)
-      expressions.push(expression)
+      expressions.push({ place, expression })
       return expression
     } catch (error) {
       if (!(error instanceof ExpressionFault)) throw error

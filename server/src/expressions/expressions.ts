@@ -1,0 +1,8 @@
+/** The door of the room: what others compile and evaluate. Expressions are CEL (`cel.ts`), templates are JSON with
+ *  expressions in it (`template.ts`), schemas are JSON Schemas (`json-schema.ts`). None has effects, and each ends
+ *  within a budget, whatever strangers write. The room knows no domain. */
+
+export { compileExpression, type Expression, ExpressionFault, type Known, type Variables } from './cel.ts'
+export { compileJsonSchema, type JsonSchemaCheck, type SchemaFault } from './json-schema.ts'
+export { compileTemplate, type Template } from './template.ts'
+export { parseTimestamp } from './times.ts'
