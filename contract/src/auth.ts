@@ -318,7 +318,7 @@ export const auth = {
     permission: 'public',
     rate: 'sign_in',
     secret: true,
-    summary: 'Exchange the code of a redirect for tokens, once, within a minute.',
+    summary: 'Exchange the code of a redirect for tokens, once, within five minutes.',
     input: z.object({
       code: text(100),
       state: text(200).describe('The one that the beginning of this sign-in answered.'),

@@ -131,6 +131,10 @@ function checkLiteral(config: Allowed, url: URL): void {
   if (isIP(name) && !isAllowed(config, name, portOf(url)) && !isPublic(name)) throw notCalled(name)
 }
 
+/** Whether the operator allows the host of a URL by name, wherever it stands. */
+export const isAllowedByName = (config: Allowed, url: URL): boolean =>
+  isAllowed(config, url.hostname.replace(/^\[|\]$|\.$/g, ''), portOf(url))
+
 function isAllowed(config: Allowed, name: string, port: number): boolean {
   return config.allowed_hosts.some((entry) => {
     const [host, only] = splitPort(entry.toLowerCase())

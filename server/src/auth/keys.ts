@@ -114,5 +114,9 @@ export const listKeys = (at: Scope, list: KeyList): Promise<{ items: ApiKey[]; t
   store.listKeys(at, list)
 
 /** Ends a key at once and for good. False when there is no such key, or it was revoked before. */
-export const revokeKey = (ctx: Pick<Context, 'db' | 'organization_id' | 'workspace_id' | 'now'>, key_id: string) =>
+export const revokeKey = (ctx: Pick<Context, 'db' | 'organization_id' | 'now'>, key_id: string): Promise<boolean> =>
   store.revokeKey(ctx, key_id)
+
+/** Ends all keys that a user made in the organization, for when they are removed from it. Gives how many. */
+export const revokeKeysOf = (ctx: Pick<Context, 'db' | 'organization_id' | 'now'>, user_id: string): Promise<number> =>
+  store.revokeKeysOf(ctx, user_id)

@@ -74,3 +74,12 @@ export function networkOf(address: string): string {
 
 /** The domain of an e-mail address, in lower case. */
 export const domainOf = (email: string): string => email.slice(email.lastIndexOf('@') + 1).toLowerCase()
+
+/** Whether a browser may be sent there with a code: this platform, an origin that the operator allows, or the
+ *  person's own machine, on any port (RFC 8252, section 7.3). */
+export function isOwnAddress(config: { public_url: string; cors_origins: string[] }, address: string): boolean {
+  const url = URL.parse(address)
+  if (!url || url.username || url.password || url.hash) return false
+  if (url.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)) return true
+  return [config.public_url, ...config.cors_origins].some((origin) => URL.parse(origin)?.origin === url.origin)
+}

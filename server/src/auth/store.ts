@@ -50,6 +50,12 @@ export const revokeKey = async (at: Omit<Scope, 'workspace_id'> & { now: string 
     update api_keys set revoked_at = ${at.now}
     where organization_id = ${at.organization_id} and id = ${key_id} and revoked_at is null`)) > 0
 
+/** The keys of somebody who was removed: coming back later must not bring them back. */
+export const revokeKeysOf = (at: Omit<Scope, 'workspace_id'> & { now: string }, user_id: string) =>
+  at.db.run(sql`
+    update api_keys set revoked_at = ${at.now}
+    where organization_id = ${at.organization_id} and created_by = ${user_id} and revoked_at is null`)
+
 /** Everything that decides whether a credential still counts, read in one statement with each request. */
 export type Standing = {
   user_id: string
@@ -110,3 +116,17 @@ export const noteKeyUse = (db: Db, key_id: string, now: string) =>
   db.run(sql`
     update api_keys set last_used_at = ${now}
     where id = ${key_id} and (last_used_at is null or last_used_at < ${now}::timestamptz - interval '1 minute')`)
+
+/** Who somebody is, in words. */
+export const introduction = (db: Db, organization_id: string, user_id: string) =>
+  db.one<{
+    user: { id: string; email: string; name: string }
+    organization: { id: string; name: string; slug: string }
+  }>(sql`
+    select jsonb_build_object('id', u.id, 'email', u.email,
+        'name', coalesce(nullif(m.name, ''), nullif(u.name, ''), u.email)) as user,
+      jsonb_build_object('id', o.id, 'name', o.name, 'slug', o.slug) as organization
+    from users u
+    join organizations o on o.id = ${organization_id}
+    left join memberships m on m.organization_id = o.id and m.user_id = u.id
+    where u.id = ${user_id}`)

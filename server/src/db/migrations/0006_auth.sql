@@ -2,6 +2,14 @@
 -- No secret stands here in the clear: what only has to be recognised is a SHA-256 or a keyed digest of it, what has
 -- to be used again is sealed. Everything that expires is swept.
 
+-- A table of the platform itself: no organization's session sees anything of it.
+create function flow_platform_only(name regclass) returns void language plpgsql as $$
+begin
+  execute format('alter table %s enable row level security', name);
+  execute format('alter table %s force row level security', name);
+  execute format('create policy platform on %s using (current_setting(''app.org'', true) = ''*'')', name);
+end $$;
+
 create table api_keys (
   id uuid primary key,
   organization_id uuid not null references organizations on delete cascade,
@@ -54,6 +62,7 @@ create table refresh_tokens (
   used_at timestamptz
 );
 create index refresh_tokens_by_session on refresh_tokens (session_id);
+select flow_platform_only('refresh_tokens');
 
 -- The keys that sign access tokens. One signs; those before it stay until the last token they signed has expired.
 create table signing_keys (
@@ -65,6 +74,7 @@ create table signing_keys (
   retires_at timestamptz
 );
 create unique index signing_keys_current on signing_keys ((true)) where retires_at is null;
+select flow_platform_only('signing_keys');
 
 -- Failed sign-ins by account, address and both; the subject is a keyed digest.
 create table sign_in_failures (
@@ -75,6 +85,7 @@ create table sign_in_failures (
   forgotten_at timestamptz not null
 );
 create index sign_in_failures_by_age on sign_in_failures (forgotten_at);
+select flow_platform_only('sign_in_failures');
 
 create table sso_settings (
   organization_id uuid primary key references organizations on delete cascade,
