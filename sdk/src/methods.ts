@@ -28,15 +28,15 @@ type Arguments<O extends Operation> =
     ? [input?: Given<O>, options?: CallOptions]
     : [input: Given<O>, options?: CallOptions]
 
-/** A page, or with `for await` every item of all pages. */
-export type Listing<Item> = Promise<Page<Item>> & AsyncIterable<Item>
+/** A page, which may say more than its items, or with `for await` every item of all pages. */
+export type Listing<Item, Whole = Page<Item>> = Promise<Whole> & AsyncIterable<Item>
 
 type Answer<O extends Operation> = O extends { streams: true }
   ? AsyncIterable<FlowEvent<Output<O>>>
   : O extends { downloads: string }
     ? AsyncIterable<string>
     : Output<O> extends Page<infer Item>
-      ? Listing<Item>
+      ? Listing<Item, Output<O>>
       : Promise<Output<O>>
 
 export type Methods<D extends Domain> = { [Name in keyof D]: (...given: Arguments<D[Name]>) => Answer<D[Name]> }
