@@ -145,7 +145,7 @@ function namedSchemas(): Schema {
     ['input', 'Input'],
   ] as const) {
     const uri = (id: string) => `#/components/schemas/${id}${suffix}`
-    const override = io === 'output' ? open : undefined
+    const override = io === 'output' ? open : plain
     const { schemas } = z.toJSONSchema(z.globalRegistry, { ...style, uri, io, override })
     for (const [id, schema] of Object.entries(schemas)) all[`${id}${suffix}`] = clean(schema as Schema)
   }
@@ -168,7 +168,7 @@ function used(schemas: Schema, paths: Schema): Schema {
 
 /** One schema; the named nouns in it become references. */
 function print(schema: z.ZodType, io: 'input' | 'output'): Schema {
-  const printed = z.toJSONSchema(schema, { ...style, io, override: io === 'output' ? open : undefined }) as Schema
+  const printed = z.toJSONSchema(schema, { ...style, io, override: io === 'output' ? open : plain }) as Schema
   const { $defs: _, ...rest } = printed
   const text = JSON.stringify(rest).replace(
     /"#\/\$defs\/([^"]+)"/g,
@@ -182,8 +182,16 @@ function clean(schema: Schema): Schema {
   return rest
 }
 
-function open({ jsonSchema }: { jsonSchema: Schema }): void {
-  if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties
+/** Zod prints the expression that a format is checked with, too: the format says it. */
+function plain({ jsonSchema }: { jsonSchema: Schema }): void {
+  if (jsonSchema.format !== undefined) delete jsonSchema.pattern
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum
+  if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum
+}
+
+function open(printed: { jsonSchema: Schema }): void {
+  plain(printed)
+  if (printed.jsonSchema.additionalProperties === false) delete printed.jsonSchema.additionalProperties
 }
 
 const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

@@ -9,6 +9,7 @@ import * as auth from './auth/auth.ts'
 import * as billing from './billing/billing.ts'
 import * as components from './components/components.ts'
 import type { Platform } from './context.ts'
+import { addressOf, peerOf } from './http/address.ts'
 import { mountDocs } from './http/docs.ts'
 import { createEdge } from './http/edge.ts'
 import { type Health, mountHealth } from './http/health.ts'
@@ -20,9 +21,9 @@ import * as workflows from './workflows/workflows.ts'
 export function createApp(platform: Platform, metrics: Metrics, health: Health): Hono {
   const { authenticate, may } = auth
   const { workspaceOf } = organizations
-  const { app, serve } = createEdge(platform, { authenticate, may, workspaceOf, note: audit.note }, metrics)
+  const { app, serve, open } = createEdge(platform, { authenticate, may, workspaceOf, note: audit.note }, metrics)
 
-  app.use(secureHeaders({ contentSecurityPolicy: securityPolicy, crossOriginResourcePolicy: 'same-origin' }))
+  app.use(secureHeaders())
   app.use('/api/*', cors({ origin: platform.config.cors_origins, exposeHeaders: exposed, maxAge: 600 }))
 
   serve('audit', contract.audit, audit)
@@ -33,17 +34,19 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('users', contract.users, users)
   serve('workflows', contract.workflows, workflows)
 
-  mountHealth(app, platform, metrics, health)
   mountDocs(app)
+  open()
+
+  mountHealth(app, platform, metrics, health)
+  app.get('/.well-known/jwks.json', async (c) =>
+    c.json(await auth.jwks(platform), 200, { 'cache-control': 'max-age=300' }),
+  )
+  app.all('/device', (c) =>
+    auth.devicePage(c.req.raw, platform, addressOf(c.req.raw, peerOf(c.env), platform.config.trust_proxy)),
+  )
   return app
 }
 
-const securityPolicy = {
-  defaultSrc: ["'self'"],
-  imgSrc: ["'self'", 'data:'],
-  styleSrc: ["'self'", "'unsafe-inline'"],
-  frameAncestors: ["'none'"],
-}
 const exposed = [
   'X-Request-ID',
   'ETag',

@@ -82,3 +82,27 @@ export const systemClock: Clock = { now: () => new Date() }
 
 /** A UUID version 7: it sorts by the time it was made. */
 export const newId = (): string => randomUUIDv7()
+
+/** A context without a request: for what the platform does itself in somebody's name. */
+export function contextOf(
+  platform: Platform,
+  db: Db,
+  who: Pick<Context, 'actor' | 'organization_id' | 'workspace_id'>,
+): Context {
+  const ctx: Context = {
+    ...who,
+    db,
+    platform,
+    now: platform.clock.now().toISOString(),
+    request_id: newId(),
+    address: 'local',
+    log: platform.log,
+    start: (run, input, options) => platform.engine.start(ctx, run, input, options),
+    afterCommit: () => {
+      throw new Error('there is no request whose answer could come after the commit')
+    },
+    wait_seconds: 0,
+    signal: new AbortController().signal,
+  }
+  return ctx
+}

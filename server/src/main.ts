@@ -2,7 +2,7 @@
 
 import { createApp } from './app.ts'
 import { BadConfig, readConfig } from './config.ts'
-import { DirectoryInUse } from './db/connect.ts'
+import { DatabaseRefused } from './db/faults.ts'
 import type { Health } from './http/health.ts'
 import { listen, listenMetrics } from './http/listen.ts'
 import { createMetrics } from './http/metrics.ts'
@@ -38,7 +38,7 @@ try {
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
 } catch (error) {
-  if (!(error instanceof BadConfig || error instanceof DirectoryInUse)) throw error
+  if (!(error instanceof BadConfig || error instanceof DatabaseRefused)) throw error
   console.error(`Flow did not start.\n${error.message}`)
   process.exit(1)
 }

@@ -7,7 +7,7 @@ import { components } from '@flow/contract/components'
 import { workflows } from '@flow/contract/workflows'
 import { codeBlocks, workflow } from '../../demo/ticket-report.ts'
 import * as componentsRoom from './components/components.ts'
-import { type Context, newId, type Platform } from './context.ts'
+import { type Context, contextOf, type Platform } from './context.ts'
 import type { Db } from './db/db.ts'
 import { createFirstOrganization, type FirstOrganization } from './organizations/first.ts'
 import * as workflowsRoom from './workflows/workflows.ts'
@@ -17,7 +17,7 @@ export async function welcome(platform: Platform): Promise<void> {
   const first = await createFirstOrganization(platform)
   if (!first) return
 
-  await database.of(first.organization_id).tx((db) => seedDemo(contextOf(platform, db, first)))
+  await database.of(first.organization_id).tx((db) => seedDemo(adminContext(platform, db, first)))
   if (database.mode === 'embedded') await keepFirstKey(config.data_directory, config.public_url, first)
   console.log(
     [
@@ -48,28 +48,9 @@ async function seedDemo(ctx: Context): Promise<void> {
 }
 
 /** The first admin's own context, so that the demo is made by the same functions that a request would call. */
-function contextOf(platform: Platform, db: Db, first: FirstOrganization): Context {
-  const ctx: Context = {
-    db,
-    platform,
-    organization_id: first.organization_id,
-    workspace_id: first.workspace_id,
-    actor: {
-      kind: 'user',
-      id: first.user_id,
-      user_id: first.user_id,
-      name: first.email,
-      organization_id: first.organization_id,
-      grants: [{ role: 'admin', scope: 'organization' }],
-    },
-    now: platform.clock.now().toISOString(),
-    request_id: newId(),
-    address: 'local',
-    log: platform.log,
-    start: (run, input, options) => platform.engine.start(ctx, run, input, options),
-    afterCommit: () => undefined,
-    wait_seconds: 0,
-    signal: new AbortController().signal,
-  }
-  return ctx
+function adminContext(platform: Platform, db: Db, first: FirstOrganization): Context {
+  const { organization_id, workspace_id, user_id, email: name } = first
+  const grants = [{ role: 'admin' as const, scope: 'organization' as const }]
+  const actor = { kind: 'user' as const, id: user_id, user_id, name, organization_id, grants }
+  return contextOf(platform, db, { organization_id, workspace_id, actor })
 }

@@ -10,10 +10,10 @@ import { Hono } from 'hono'
 import { z } from 'zod'
 import type { Redirect } from '../answer.ts'
 import type { Actor, Context, Platform, PublicContext } from '../context.ts'
-import { newId } from '../context.ts'
+import { contextOf, newId } from '../context.ts'
 import type { Db } from '../db/db.ts'
 import { Failure, forbidden, unauthenticated } from '../failure.ts'
-import { addressOf } from './address.ts'
+import { addressOf, peerOf } from './address.ts'
 import { answerOf } from './answer.ts'
 import { etagOf, matches } from './etag.ts'
 import { fingerprint, readKey, recall, remember, type Stored } from './idempotency.ts'
@@ -39,7 +39,7 @@ export type AuditNote = {
   workspace_id?: string
   event_type: string
   action: string
-  actor: { kind: string; id: string; name: string }
+  actor: { kind: string; id: string; name: string; user_id?: string }
   actor_ip: string
   resource_type: string
   resource_id?: string
@@ -74,6 +74,8 @@ type Served = {
 export type Edge = {
   app: Hono
   serve<D extends Domain>(name: string, domain: D, room: Room<D>, own_transactions?: readonly (keyof D)[]): void
+  /** Lays the routes, when every domain is served. */
+  open(): void
 }
 
 type Asked = {
@@ -139,11 +141,8 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
     return response
   }
 
-  // Routes are laid when the first request comes: by then every domain is served, and fixed segments go before
-  // parameters, so that `/users/me` is not a user.
-  let laid = false
-  const lay = () => {
-    laid = true
+  // Fixed segments go before parameters, so that `/users/me` is not a user.
+  const open = () => {
     for (const path of [...byPath.keys()].sort(bySpecificity)) {
       const methods = byPath.get(path)
       if (!methods) continue
@@ -155,12 +154,7 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
       return problemResponse(failure, c.req.raw, requestId(c.req.raw))
     })
   }
-  const fetch = app.fetch
-  app.fetch = (...args) => {
-    if (!laid) lay()
-    return fetch(...args)
-  }
-  return { app, serve }
+  return { app, serve, open }
 }
 
 async function answerAsked(
@@ -299,21 +293,12 @@ async function precondition(if_match: string, ctx: Context, methods: Map<string,
 }
 
 function context(asked: Asked, platform: Platform, actor: Actor, workspace_id: string): Context {
-  const bare = publicContext(asked, platform)
-  const ctx: Context = {
-    ...bare,
-    db: platform.database.of(actor.organization_id),
-    organization_id: actor.organization_id,
-    workspace_id,
-    actor,
-    log: bare.log.child({ organization_id: actor.organization_id, actor_id: actor.id }),
-    start: (run, data, options) => platform.engine.start(ctx, run, data, options),
-    afterCommit: () => {
-      throw new Error('afterCommit belongs to an operation with a transaction')
-    },
-    wait_seconds: waitOf(asked.request),
-  }
-  return ctx
+  const { organization_id } = actor
+  const db = platform.database.of(organization_id)
+  const request = publicContext(asked, platform)
+  const log = request.log.child({ organization_id, actor_id: actor.id })
+  const ctx = contextOf(platform, db, { actor, organization_id, workspace_id })
+  return Object.assign(ctx, request, { db, log, wait_seconds: waitOf(asked.request) })
 }
 
 function publicContext(asked: Asked, platform: Platform): PublicContext {
@@ -352,7 +337,7 @@ function noteOf(asked: Asked, ctx: Context, input: unknown, result: unknown): Au
     workspace_id: ctx.workspace_id,
     event_type: `${domain}.${action}`,
     action,
-    actor: { kind: ctx.actor.kind, id: ctx.actor.id, name: ctx.actor.name },
+    actor: { kind: ctx.actor.kind, id: ctx.actor.id, name: ctx.actor.name, user_id: ctx.actor.user_id },
     actor_ip: ctx.address,
     resource_type: (subject === 'org' ? 'organization' : subject) ?? domain.replace(/s$/, ''),
     ...(typeof (made ?? named) === 'string' ? { resource_id: String(made ?? named) } : {}),
@@ -389,6 +374,3 @@ function bySpecificity(a: string, b: string): number {
       .join('')
   return rank(a).localeCompare(rank(b))
 }
-
-const peerOf = (env: unknown): string | undefined =>
-  (env as { incoming?: { socket?: { remoteAddress?: string } } } | undefined)?.incoming?.socket?.remoteAddress

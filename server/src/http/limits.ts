@@ -15,7 +15,7 @@ export type Limits = {
 const BAD_CREDENTIALS_PER_MINUTE = 60
 const SIGN_INS_PER_MINUTE = 30
 
-export function openLimits(config: Config): Limits {
+export function openLimits(config: Pick<Config, 'rate_limit_per_minute'>): Limits {
   const duration = 60
   const kinds = {
     actor: new RateLimiterMemory({ points: config.rate_limit_per_minute, duration }),

@@ -3,7 +3,7 @@
 
 import { type Problem, statusOfCode } from '@flow/contract/common'
 import type { Logger } from 'pino'
-import { DatabaseUnavailable } from '../db/db.ts'
+import { DatabaseUnavailable } from '../db/faults.ts'
 import { conflict, Failure, unavailable } from '../failure.ts'
 
 export function problemOf(thrown: unknown, log: Logger): Failure {

@@ -1,0 +1,322 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Problem } from '@flow/contract/common'
+import { newOrganization, testFlow } from '../testing.ts'
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+const block = (slug: string) => ({
+  type: 'code_block',
+  name: slug,
+  slug,
+  config: { language: 'javascript', code: 'export const main = () => 1' },
+})
+
+async function asking() {
+  const { fetch } = await testFlow()
+  const { admin, organization_id } = await newOrganization()
+  const headers = { 'x-api-key': admin.api_key }
+  const post = (body: unknown, more: Record<string, string> = {}, path = '/api/v1/components') =>
+    fetch(path, {
+      method: 'POST',
+      headers: { ...headers, ...JSON_TYPE, ...more },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    })
+  return { fetch, headers, post, admin, organization_id }
+}
+
+const problem = async (response: Response) => (await response.json()) as Problem
+
+test('a request id that is sent comes back, in the answer and in a refusal; else one is made', async () => {
+  const { fetch, headers } = await asking()
+  const id = crypto.randomUUID()
+
+  const good = await fetch('/api/v1/components', { headers: { ...headers, 'x-request-id': id } })
+  const bad = await fetch('/api/v1/nothing', { headers: { ...headers, 'x-request-id': id } })
+  const made = await fetch('/api/v1/components', { headers: { ...headers, 'x-request-id': 'not a uuid' } })
+
+  assert.equal(good.headers.get('x-request-id'), id)
+  assert.equal(bad.headers.get('x-request-id'), id)
+  assert.equal((await problem(bad)).request_id, id)
+  assert.match(made.headers.get('x-request-id') ?? '', /^[0-9a-f-]{36}$/)
+})
+
+test('the key wins when a key and a token are sent', async () => {
+  const { fetch, headers } = await asking()
+
+  const both = await fetch('/api/v1/components', { headers: { ...headers, authorization: 'Bearer nonsense' } })
+  const wrongKey = await fetch('/api/v1/components', {
+    headers: { 'x-api-key': 'fl_wrong', authorization: `Bearer ${headers['x-api-key']}` },
+  })
+  const asBearer = await fetch('/api/v1/components', { headers: { authorization: `Bearer ${headers['x-api-key']}` } })
+
+  assert.equal(both.status, 200)
+  assert.equal(wrongKey.status, 401)
+  assert.equal(asBearer.status, 200)
+})
+
+test('a refusal can be had as problem+json', async () => {
+  const { fetch, headers } = await asking()
+
+  const response = await fetch('/api/v1/components?limit=101', {
+    headers: { ...headers, accept: 'application/problem+json' },
+  })
+
+  assert.equal(response.status, 422)
+  assert.match(response.headers.get('content-type') ?? '', /^application\/problem\+json/)
+  const body = (await response.json()) as Problem & { status: number; title: string; detail: string }
+  assert.equal(body.status, 422)
+  assert.equal(body.title, 'VALIDATION_ERROR')
+  assert.equal(body.details[0]?.field, 'limit')
+})
+
+test('bodies that are not JSON objects are refused before anything looks at them', async () => {
+  const { post, fetch, headers } = await asking()
+  const deep = `${'{"a":'.repeat(70)}1${'}'.repeat(70)}`
+
+  assert.equal((await post('{"name":')).status, 400)
+  assert.equal((await post('[1,2]')).status, 400)
+  assert.equal((await post('null')).status, 400)
+  assert.equal((await post(deep)).status, 400)
+  assert.equal((await post('{"__proto__":{"admin":true}}')).status, 400)
+  assert.equal((await post('{}', { 'content-type': 'text/plain' })).status, 415)
+  assert.equal((await post('{}', { 'content-encoding': 'gzip' })).status, 415)
+  assert.equal((await post(`{"a":"${'x'.repeat(1_048_576)}"}`)).status, 413)
+  const notUtf8 = new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])
+  const broken = await fetch('/api/v1/components', {
+    method: 'POST',
+    headers: { ...headers, ...JSON_TYPE },
+    body: notUtf8,
+  })
+  assert.equal(broken.status, 400)
+})
+
+test('unknown fields and unknown parameters are refused by name', async () => {
+  const { post, fetch, headers } = await asking()
+
+  const body = await problem(await post({ ...block('extra'), colour: 'red' }))
+  const query = await problem(await fetch('/api/v1/components?colour=red', { headers }))
+  const sort = await problem(await fetch('/api/v1/components?sort=config', { headers }))
+
+  assert.deepEqual(
+    body.details.map(({ field }) => field),
+    ['colour'],
+  )
+  assert.deepEqual(
+    query.details.map(({ field }) => field),
+    ['colour'],
+  )
+  assert.deepEqual(
+    sort.details.map(({ field }) => field),
+    ['sort'],
+  )
+})
+
+test('a method that a path does not have is answered with those it has', async () => {
+  const { fetch, headers } = await asking()
+
+  const response = await fetch('/api/v1/components', { method: 'DELETE', headers })
+
+  assert.equal(response.status, 405)
+  assert.equal(response.headers.get('allow'), 'GET, POST')
+  assert.equal((await problem(response)).code, 'METHOD_NOT_ALLOWED')
+})
+
+test('what is made is told with its place, and its place answers', async () => {
+  const { post, fetch, headers } = await asking()
+
+  const made = await post(block('placed'))
+
+  assert.equal(made.status, 201)
+  const { id } = (await made.json()) as { id: string }
+  assert.equal(made.headers.get('location'), `/api/v1/components/${id}`)
+  assert.equal((await fetch(made.headers.get('location') ?? '', { headers })).status, 200)
+})
+
+test('pages link to each other', async () => {
+  const { post, fetch, headers } = await asking()
+  for (const slug of ['page-a', 'page-b', 'page-c']) await post(block(slug))
+
+  const first = await fetch('/api/v1/components?limit=1&tag=none&type=code_block', { headers })
+  const middle = await fetch('/api/v1/components?limit=1&offset=1&type=code_block', { headers })
+
+  assert.equal(first.headers.get('link'), null)
+  assert.equal(
+    middle.headers.get('link'),
+    '</api/v1/components?limit=1&offset=2&type=code_block>; rel="next", </api/v1/components?limit=1&offset=0&type=code_block>; rel="prev"',
+  )
+})
+
+test('the same idempotency key and body do the work once', async () => {
+  const { post } = await asking()
+  const key = { 'idempotency-key': 'order-1' }
+
+  const first = await post(block('once'), key)
+  const again = await post(block('once'), key)
+  const other = await post(block('other'), key)
+
+  assert.equal(first.status, 201)
+  assert.equal(again.status, 201)
+  assert.equal(again.headers.get('idempotent-replayed'), 'true')
+  assert.equal(again.headers.get('location'), first.headers.get('location'))
+  assert.deepEqual(await again.json(), await first.json())
+  assert.equal(other.status, 422)
+  assert.equal((await problem(other)).details[0]?.field, 'Idempotency-Key')
+})
+
+test('of many with the same key at once, one does the work and nobody does it again', async () => {
+  const { post, fetch, headers } = await asking()
+
+  const answers = await Promise.all(
+    Array.from({ length: 8 }, () => post(block('raced'), { 'idempotency-key': 'race' })),
+  )
+
+  for (const { status } of answers) assert.ok(status === 201 || status === 409, String(status))
+  assert.ok(answers.some(({ status }) => status === 201))
+  const list = (await (await fetch('/api/v1/components?search=raced', { headers })).json()) as { total: number }
+  assert.equal(list.total, 1)
+})
+
+test('a refused request leaves its idempotency key free', async () => {
+  const { post } = await asking()
+  const key = { 'idempotency-key': 'again' }
+
+  const refused = await post({ ...block('free'), slug: 'Not A Slug' }, key)
+  const accepted = await post(block('free'), key)
+
+  assert.equal(refused.status, 422)
+  assert.equal(accepted.status, 201)
+})
+
+test("somebody else's idempotency key is not mine", async () => {
+  const one = await asking()
+  const two = await asking()
+  const key = { 'idempotency-key': 'shared-words' }
+
+  const mine = await one.post(block('mine'), key)
+  const theirs = await two.post(block('mine'), key)
+
+  assert.equal(theirs.headers.get('idempotent-replayed'), null)
+  assert.notEqual(theirs.headers.get('location'), mine.headers.get('location'))
+})
+
+test('an idempotency key is forgotten after a day', async () => {
+  const { post } = await asking()
+  const { clock } = await testFlow()
+  const key = { 'idempotency-key': 'daily' }
+  await post(block('today'), key)
+  clock.advance(24 * 3600 + 1)
+
+  const next = await post(block('tomorrow'), key)
+
+  assert.equal(next.status, 201)
+  assert.equal(next.headers.get('idempotent-replayed'), null)
+})
+
+test('a representation has a tag, and is not sent again to who has it', async () => {
+  const { post, fetch, headers } = await asking()
+  const location = (await post(block('tagged'))).headers.get('location') ?? ''
+  const first = await fetch(location, { headers })
+  const etag = first.headers.get('etag') ?? ''
+
+  const same = await fetch(location, { headers: { ...headers, 'if-none-match': etag } })
+
+  assert.match(etag, /^"[\w-]+"$/)
+  assert.equal(same.status, 304)
+  assert.equal(await same.text(), '')
+})
+
+test('a workspace of somebody else does not exist', async () => {
+  const mine = await asking()
+  const theirs = await newOrganization()
+
+  const response = await mine.fetch('/api/v1/components', {
+    headers: { ...mine.headers, 'x-workspace-id': theirs.workspace_id },
+  })
+  const malformed = await mine.fetch('/api/v1/components', { headers: { ...mine.headers, 'x-workspace-id': 'main' } })
+
+  assert.equal(response.status, 404)
+  assert.equal(malformed.status, 404)
+})
+
+test('an id that is none is not found', async () => {
+  const { fetch, headers } = await asking()
+
+  const response = await fetch('/api/v1/components/seven', { headers })
+
+  assert.equal(response.status, 404)
+  assert.match((await problem(response)).message, /component "seven"/)
+})
+
+test('every write is noted with who, what and how it ended, under its request id', async () => {
+  const { post, headers, fetch, admin } = await asking()
+  const done = await post(block('noted'))
+  const failed = await post(block('noted'))
+
+  const read = await fetch('/api/v1/audit-events?resource_type=component&order=asc', { headers })
+
+  const { items } = (await read.json()) as {
+    items: { outcome: string; request_id: string; event_type: string; metadata: { code?: string } }[]
+  }
+  assert.deepEqual(
+    items.map(({ outcome, event_type, request_id }) => [outcome, event_type, request_id]),
+    [
+      ['success', 'components.create', done.headers.get('x-request-id')],
+      ['failure', 'components.create', failed.headers.get('x-request-id')],
+    ],
+  )
+  assert.equal(items[1]?.metadata.code, 'CONFLICT')
+  assert.ok(admin.user_id)
+})
+
+test('a caller who asks too often is told when to come back', async () => {
+  const { openLimits } = await import('./limits.ts')
+  const limits = openLimits({ rate_limit_per_minute: 3 })
+
+  await limits.spend('somebody', 'actor')
+  await limits.spend('somebody', 'actor')
+  await limits.spend('somebody', 'actor')
+
+  await assert.rejects(limits.spend('somebody', 'actor'), { code: 'RATE_LIMITED' })
+  await limits.spend('somebody else', 'actor')
+})
+
+test('browsers of other origins are not let in', async () => {
+  const { fetch } = await asking()
+
+  const preflight = await fetch('/api/v1/components', {
+    method: 'OPTIONS',
+    headers: { origin: 'https://evil.example', 'access-control-request-method': 'GET' },
+  })
+
+  assert.equal(preflight.headers.get('access-control-allow-origin'), null)
+})
+
+test('health tells how durable and how locked down this server is', async () => {
+  const { fetch } = await asking()
+
+  const health = (await (await fetch('/healthz')).json()) as { status: string; database: string; sandbox: unknown }
+  const ready = await fetch('/readyz')
+  const metrics = await fetch('/metrics')
+
+  assert.equal(health.status, 'ok')
+  assert.match(health.database, /^(embedded|postgres)$/)
+  assert.ok(health.sandbox)
+  assert.equal(ready.status, 200)
+  assert.equal(metrics.status, 404)
+})
+
+test('the contract is served, and a page to browse it', async () => {
+  const { fetch } = await asking()
+
+  const openapi = (await (await fetch('/api/v1/openapi.json')).json()) as {
+    openapi: string
+    paths: Record<string, unknown>
+  }
+  const page = await fetch('/docs')
+
+  assert.equal(openapi.openapi, '3.1.0')
+  assert.ok(openapi.paths['/api/v1/components/{component_id}'])
+  assert.match(await page.text(), /swagger-ui-bundle\.js/)
+  assert.equal((await fetch('/docs/swagger-ui-bundle.js')).status, 200)
+  assert.equal((await fetch('/docs/package.json')).status, 404)
+})
