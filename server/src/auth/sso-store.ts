@@ -101,32 +101,17 @@ export const userOfIdentity = (db: Db, { organization_id, issuer, subject }: Ide
     select user_id from sso_identities
     where organization_id = ${organization_id} and issuer = ${issuer} and subject = ${subject}`)
 
-/** The account of the address, made if there is none. */
-export const accountFor = (db: Db, account: { id: string; email: string; name: string; now: string }) =>
-  db.one<{ id: string }>(sql`
-    insert into users (id, email, name, created_at, updated_at)
-    values (${account.id}, ${account.email}, ${account.name}, ${account.now}, ${account.now})
-    on conflict (email) do update set email = excluded.email
-    returning id`)
-
 /** The membership before this sign-in, locked. */
 export const lockMembership = (db: Db, organization_id: string, user_id: string) =>
   db.maybe<{ status: 'invited' | 'active' | 'suspended' }>(sql`
     select status from memberships where organization_id = ${organization_id} and user_id = ${user_id} for update`)
 
-/** A new active member, or an invited one who comes in this way. */
+/** An invited member who comes in this way. */
 export const activate = (db: Db, organization_id: string, user_id: string, name: string, now: string) =>
   db.run(sql`
-    insert into memberships (organization_id, user_id, status, name, joined_at, created_at, updated_at)
-    values (${organization_id}, ${user_id}, 'active', ${name}, ${now}, ${now}, ${now})
-    on conflict (organization_id, user_id) do update set
-      status = 'active', joined_at = ${now}, updated_at = ${now},
-      name = coalesce(nullif(memberships.name, ''), excluded.name)`)
-
-export const grantRole = (db: Db, id: string, organization_id: string, user_id: string, role: Role, now: string) =>
-  db.run(sql`
-    insert into grants (id, organization_id, user_id, role, scope, created_at)
-    values (${id}, ${organization_id}, ${user_id}, ${role}, 'organization', ${now})`)
+    update memberships
+    set status = 'active', joined_at = ${now}, updated_at = ${now}, name = coalesce(nullif(name, ''), ${name})
+    where organization_id = ${organization_id} and user_id = ${user_id} and status = 'invited'`)
 
 export const dropInvitation = (db: Db, organization_id: string, user_id: string) =>
   db.run(sql`delete from invitations where organization_id = ${organization_id} and user_id = ${user_id}`)

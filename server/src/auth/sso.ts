@@ -10,9 +10,10 @@ import { timingSafeEqual } from 'node:crypto'
 import type { SsoStart, Tokens } from '@flow/contract/auth'
 import * as oidc from 'openid-client'
 import { Redirect } from '../answer.ts'
-import { newId, type Platform } from '../context.ts'
+import type { Platform } from '../context.ts'
 import { Failure, invalid, notFound, unauthenticated } from '../failure.ts'
 import { isAllowedByName } from '../fetch.ts'
+import { accountOf, join } from '../users/users.ts'
 import { fingerprintOf } from './keys.ts'
 import { domainOf, isOwnAddress } from './rules.ts'
 import type { Member } from './session-store.ts'
@@ -242,12 +243,14 @@ function userFor(
     const known = await store.userOfIdentity(db, identity)
     if (known) return known.user_id
 
-    const { id: user_id } = await store.accountFor(db, { id: newId(), email: vouched.email, name: vouched.name, now })
-    const before = await store.lockMembership(db, organization_id, user_id)
+    const { id: user_id } = await accountOf(db, vouched.email, vouched.name, now)
+    const at = { db, organization_id }
+    const grants = [{ role: default_role, scope: 'organization' as const }]
+    const isNew = await join(at, { user_id, grants, now, ...(vouched.name ? { name: vouched.name } : {}) })
+    const before = isNew ? undefined : await store.lockMembership(db, organization_id, user_id)
     if (before?.status === 'suspended') return user_id
+    if (before?.status === 'invited') await store.activate(db, organization_id, user_id, vouched.name, now)
     const began_membership = before?.status !== 'active'
-    if (began_membership) await store.activate(db, organization_id, user_id, vouched.name, now)
-    if (!before) await store.grantRole(db, newId(), organization_id, user_id, default_role, now)
     await store.dropInvitation(db, organization_id, user_id)
     await store.insertIdentity(db, { ...identity, user_id, began_membership, created_at: now })
     return user_id
