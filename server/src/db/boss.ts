@@ -24,10 +24,10 @@ export function bossDatabase(adapter: Adapter): BossDatabase {
   }
 }
 
-const sessions = new WeakMap<Db, Session>()
+const sessions = new WeakMap<Db, () => Session>()
 
-/** Remembers which session a transaction's handle speaks to. */
-export const bindSession = (db: Db, session: Session) => sessions.set(db, session)
+/** Remembers which session a transaction's handle speaks to; asked each time, as the transaction may have ended. */
+export const bindSession = (db: Db, session: () => Session) => sessions.set(db, session)
 
 /** For pg-boss's option `db`. The handle must be a transaction's. */
 export function executor(db: Db): BossExecutor {
@@ -35,8 +35,8 @@ export function executor(db: Db): BossExecutor {
   if (!session) throw new Error('a job is enqueued in a transaction: this handle is not one')
   return {
     executeSql: async (text, values) => {
-      if (values && values.length > 0) return session.query({ text, values }, 'driver')
-      return allRows(await session.script(text, 'driver'))
+      if (values && values.length > 0) return session().query({ text, values }, 'driver')
+      return allRows(await session().script(text, 'driver'))
     },
   }
 }

@@ -5,12 +5,11 @@
 import pg from 'pg'
 import type { Answer, Reading } from './adapter.ts'
 import type { Sql } from './db.ts'
-import { DatabaseFault } from './faults.ts'
-import { type Encoded, encode, type Parse, parserOf } from './values.ts'
+import type { DatabaseFault } from './faults.ts'
+import { type Encoded, encodeAll, type Parse, parserOf, refuseNul } from './values.ts'
 import { changedBy, type Field, Outgoing, type Receiver, readRow, receive } from './wire.ts'
 
 const STATEMENTS_MAX = 500
-const PARAMETERS_MAX = 65_535
 const schemaChange = /^(CREATE|ALTER|DROP) /
 
 type Prepared = { name: string; fields: Field[] | undefined; isReady: boolean }
@@ -32,6 +31,8 @@ type Exchange = {
 export class Conversation implements Receiver {
   /** The server's word after the last exchange: `I` idle, `T` in a transaction, `E` in a failed one. */
   status = 'I'
+  /** How many exchanges there were: tells whether there may be anything to tidy up. */
+  answered = 0
   onNotification: (channel: string, payload: string) => void = () => {}
 
   #send: (bytes: Uint8Array<ArrayBuffer>) => void
@@ -72,7 +73,7 @@ export class Conversation implements Receiver {
   }
 
   script(text: string, reading: Reading = 'wire', hasLimit = true): Promise<Answer[]> {
-    if (text.includes('\0')) throw nul()
+    refuseNul(text)
     return this.#exchange(reading, text, hasLimit, () => this.#outgoing.script(text))
   }
 
@@ -203,7 +204,8 @@ export class Conversation implements Receiver {
     this.#headSince = performance.now()
     if (this.#isStale && status !== 'E') this.#forget()
     if (!exchange) return
-    if (exchange.fault) return exchange.reject(exchange.fault)
+    this.answered++
+    if (exchange.fault) exchange.reject(exchange.fault)
     exchange.resolve(exchange.answers)
   }
 
@@ -219,14 +221,3 @@ export class Conversation implements Receiver {
     this.script('deallocate all').catch(() => {})
   }
 }
-
-function encodeAll(statement: Sql): Encoded[] {
-  // The protocol ends a text at its first zero byte: what follows would be read as another field.
-  if (statement.text.includes('\0')) throw nul()
-  if (statement.values.length > PARAMETERS_MAX) {
-    throw new DatabaseFault({ code: '54000', message: `A statement takes at most ${PARAMETERS_MAX} parameters.` })
-  }
-  return statement.values.map(encode)
-}
-
-const nul = () => new DatabaseFault({ code: '22021', message: 'A statement must not contain the character NUL.' })

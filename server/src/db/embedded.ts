@@ -78,6 +78,11 @@ export class Embedded implements Adapter {
     this.#guard.unref()
   }
 
+  /** How much was asked so far, in this thread's life. */
+  get answered(): number {
+    return this.#conversation.answered
+  }
+
   once(tenant: Tenant, statement: Sql, reading: Reading = 'wire'): Promise<Answer> {
     return this.#turn(() => this.#ask(tenant, statement, reading))
   }

@@ -76,10 +76,9 @@ class Scope {
       }),
       tx: (work, options) => this.#savepoint(work, options),
     }
-    bindSession(this.db, {
-      query: async (...given) => (this.#guard(), session.query(...given)),
-      script: async (...given) => (this.#guard(), session.script(...given)),
-      finish: async (...given) => (this.#guard(), session.finish(...given)),
+    bindSession(this.db, () => {
+      this.#guard()
+      return session
     })
   }
 

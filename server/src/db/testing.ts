@@ -5,12 +5,13 @@
  *  With FLOW_TEST_DATABASE_URL (a superuser of a PostgreSQL) they are databases there, else embedded ones.
  *  FLOW_TEST_KEEP leaves them behind to be looked at. Only tests import this file, so it reads its own environment. */
 
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
 import { cp, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import { connect } from './connect.ts'
 import type { Database } from './db.ts'
 import { DirectoryInUse } from './faults.ts'
@@ -23,6 +24,11 @@ const isKept = Boolean(process.env.FLOW_TEST_KEEP)
 
 /** A migrated database for the calling test file alone. Its `close` removes it. */
 export async function openTestDatabase(): Promise<Database> {
+  const url = process.env.FLOW_TEST_DATABASE_URL
+  return url ? openOnServer(url) : openInDirectory()
+}
+
+async function openInDirectory(): Promise<Database> {
   const directory = await copyOfTemplate()
   const remove = () => {
     if (!isKept) rmSync(directory, { recursive: true, force: true })
@@ -38,6 +44,57 @@ export async function openTestDatabase(): Promise<Database> {
     },
   }
 }
+
+async function openOnServer(server: string): Promise<Database> {
+  const url = await copyOfServerTemplate(server)
+  const database = await connect({ database_url: url, pool_max: 8 })
+  return {
+    ...database,
+    async close() {
+      await database.close()
+      if (!isKept) await onServer(server, (client) => client.query(`drop database ${nameIn(url)} with (force)`))
+    },
+  }
+}
+
+/** A migrated database on the server, by its URL. Who opens it drops it. */
+export async function copyOfServerTemplate(server: string): Promise<string> {
+  const template = `flow_template_${await templateHash()}`
+  const name = `flow_test_${randomUUID().replaceAll('-', '')}`
+  await onServer(server, async (client) => {
+    // Held until the copy is made: nobody may be connected to a template that is copied.
+    await client.query('select pg_advisory_lock(hashtext($1))', [template])
+    const { rowCount } = await client.query('select from pg_database where datname = $1', [template])
+    if (!rowCount) {
+      const making = `${template}_making`
+      await client.query(`drop database if exists ${making} with (force)`)
+      await client.query(`create database ${making}`)
+      const database = await connect({ database_url: urlOf(server, making) })
+      await database.close()
+      await client.query(`alter database ${making} rename to ${template}`)
+    }
+    await client.query(`create database ${name} template ${template}`)
+  })
+  return urlOf(server, name)
+}
+
+async function onServer(server: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
+  const client = new pg.Client({ connectionString: server })
+  await client.connect()
+  try {
+    await work(client)
+  } finally {
+    await client.end()
+  }
+}
+
+function urlOf(server: string, database: string): string {
+  const url = new URL(server)
+  url.pathname = `/${database}`
+  return url.href
+}
+
+const nameIn = (url: string) => new URL(url).pathname.slice(1)
 
 /** A directory with a migrated embedded database, for tests that open it themselves. */
 export async function copyOfTemplate(): Promise<string> {

@@ -2,6 +2,11 @@
  *  contract, and our parameters become PostgreSQL's text form. A number that JavaScript cannot hold exactly is a
  *  fault, never a rounded amount. */
 
+import type { Sql } from './db.ts'
+import { DatabaseFault } from './faults.ts'
+
+const PARAMETERS_MAX = 65_535
+
 export type Parse = (text: string) => unknown
 export type Encoded = string | Buffer | null
 
@@ -78,6 +83,21 @@ export function encode(value: unknown): Encoded {
   if (value instanceof Date) return value.toISOString()
   if (Array.isArray(value)) return encodeArray(value)
   return JSON.stringify(value)
+}
+
+/** A statement's parameters, ready for the wire. Refuses what would break the protocol itself. */
+export function encodeAll(statement: Sql): Encoded[] {
+  refuseNul(statement.text)
+  if (statement.values.length > PARAMETERS_MAX) {
+    throw new DatabaseFault({ code: '54000', message: `A statement takes at most ${PARAMETERS_MAX} parameters.` })
+  }
+  return statement.values.map(encode)
+}
+
+/** The protocol ends a text at its first zero byte: what follows would be read as another field. */
+export function refuseNul(text: string): void {
+  if (!text.includes('\0')) return
+  throw new DatabaseFault({ code: '22021', message: 'A statement must not contain the character NUL.' })
 }
 
 function encodeArray(values: unknown[]): string {

@@ -118,7 +118,10 @@ export class Outgoing {
   }
 
   #value(value: Encoded): void {
-    if (value === null) return this.#int32(-1)
+    if (value === null) {
+      this.#int32(-1)
+      return
+    }
     if (typeof value !== 'string') {
       this.#int32(value.length)
       this.#reserve(value.length)

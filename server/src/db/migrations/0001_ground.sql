@@ -4,8 +4,8 @@
 create extension if not exists vector;
 
 -- The server does its work as flow_app, to which row-level security always applies. An owner who may not create roles
--- works without it: the policies below are forced on the owner too. Roles belong to the whole cluster, so another
--- database may have made it, even at this moment.
+-- works without it: the policies below are forced on the owner, too. Roles belong to the whole cluster, so another
+-- database may have made this one, even at this moment.
 do $$
 begin
   if not exists (select from pg_roles where rolname = 'flow_app') then
@@ -16,19 +16,25 @@ begin
       when insufficient_privilege then raise notice 'the role flow_app could not be created';
     end;
   end if;
-  if exists (select from pg_roles where rolname = 'flow_app') and not pg_has_role(current_user, 'flow_app', 'member') then
-    begin
-      execute format('grant flow_app to %I', current_user);
-    exception
-      when insufficient_privilege then raise notice 'the role flow_app could not be granted';
-    end;
-  end if;
 end $$;
 
--- Whether this database's server works as flow_app: only then does the role need rights.
+-- Whether the owner of this database can work as flow_app: only then does the role need rights.
 create function flow_has_role() returns boolean language sql stable as $$
-  select exists (select from pg_roles where rolname = 'flow_app') and pg_has_role(current_user, 'flow_app', 'member')
+  select coalesce((
+    -- Since 16 a member need not be allowed to take the role.
+    select pg_has_role(current_user, oid,
+      case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end)
+    from pg_roles where rolname = 'flow_app'), false)
 $$;
+
+do $$
+begin
+  if exists (select from pg_roles where rolname = 'flow_app') and not flow_has_role() then
+    execute format('grant flow_app to %I', current_user);
+  end if;
+exception
+  when insufficient_privilege then raise notice 'the role flow_app could not be granted';
+end $$;
 
 -- Rows of this table belong to the organization in their column organization_id, and are seen and written only by a
 -- session whose app.org is that organization, or '*'. One line of a migration: select flow_tenant('components');

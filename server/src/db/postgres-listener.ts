@@ -1,0 +1,110 @@
+/** Listens on a session of its own, outside of the pool. It comes back by itself when it is lost, subscribes again
+ *  and tells every listener that something may have been missed: notifications are not kept for the absent. */
+
+import pg from 'pg'
+import { DatabaseUnavailable } from './faults.ts'
+import { channelName, Listeners } from './listeners.ts'
+
+const HEARTBEAT_MS = 10_000
+const HEARTBEAT_TIMEOUT_MS = 5_000
+const RETRY_FIRST_MS = 100
+const RETRY_MAX_MS = 5_000
+
+export class PostgresListener {
+  #url: string
+  #warn: (error: Error) => void
+  #listeners = new Listeners()
+  #client: Promise<pg.Client> | undefined
+  /** The one whose loss matters. */
+  #current: pg.Client | undefined
+  #timer: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  constructor(url: string, warn: (error: Error) => void) {
+    this.#url = url
+    this.#warn = warn
+  }
+
+  async listen(channel: string, heard: (payload: string) => void, gap: () => void): Promise<() => Promise<void>> {
+    if (this.#isClosed) throw new DatabaseUnavailable('The database is closed.')
+    const remove = this.#listeners.add(channel, heard, gap)
+    try {
+      this.#client ??= this.#connect()
+      const client = await this.#client
+      await client.query(`listen ${channelName(channel)}`)
+    } catch (error) {
+      remove()
+      throw new DatabaseUnavailable('The database does not answer.', { cause: error })
+    }
+    return async () => {
+      if (!remove()) return
+      const client = await this.#client?.catch(() => undefined)
+      // Lost or closed by now, it listens to nothing.
+      await client?.query(`unlisten ${channelName(channel)}`).catch(() => {})
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    const client = await this.#client?.catch(() => undefined)
+    await client?.end().catch(() => {})
+  }
+
+  async #connect(): Promise<pg.Client> {
+    const client = new pg.Client({
+      connectionString: this.#url,
+      application_name: 'flow listener',
+      keepAlive: true,
+      query_timeout: HEARTBEAT_TIMEOUT_MS,
+      connectionTimeoutMillis: HEARTBEAT_TIMEOUT_MS,
+    })
+    client.on('error', (error) => this.#lose(client, error))
+    client.on('end', () => this.#lose(client, new Error('the connection ended')))
+    client.on('notification', ({ channel, payload = '' }) => this.#listeners.notified(channel, payload))
+    try {
+      await client.connect()
+      for (const channel of this.#listeners.channels) await client.query(`listen ${channelName(channel)}`)
+    } catch (error) {
+      this.#client = undefined
+      client.end().catch(() => {})
+      throw error
+    }
+    this.#current = client
+    this.#beat(client)
+    return client
+  }
+
+  /** A connection that died without a word is noticed here. */
+  #beat(client: pg.Client): void {
+    this.#timer = setTimeout(async () => {
+      await client.query('select 1').then(
+        () => this.#current === client && !this.#isClosed && this.#beat(client),
+        (error) => this.#lose(client, error),
+      )
+    }, HEARTBEAT_MS)
+    this.#timer.unref()
+  }
+
+  #lose(client: pg.Client, error: Error): void {
+    if (this.#current !== client || this.#isClosed) return
+    this.#current = undefined
+    this.#client = undefined
+    clearTimeout(this.#timer)
+    client.end().catch(() => {})
+    this.#warn(error)
+    this.#retry(RETRY_FIRST_MS)
+  }
+
+  #retry(after_ms: number): void {
+    if (this.#isClosed) return
+    this.#timer = setTimeout(() => {
+      this.#client ??= this.#connect()
+      this.#client.then(
+        () => this.#listeners.missed(),
+        () => this.#retry(Math.min(after_ms * 2, RETRY_MAX_MS)),
+      )
+    }, after_ms)
+    this.#timer.unref()
+  }
+}
