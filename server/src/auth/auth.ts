@@ -19,11 +19,10 @@ import { type Actor, type Context, newId, type PublicContext } from '../context.
 import { conflict, forbidden, invalid, notFound, unauthenticated } from '../failure.ts'
 import { isAllowedByName } from '../fetch.ts'
 import * as cli from './cli-login.ts'
-import { fingerprintOf } from './keys.ts'
-import { hashPassword } from './passwords.ts'
+import { accept } from './invitations.ts'
 import { networkOf, permissionsAt } from './rules.ts'
 import * as store from './session-store.ts'
-import { later, noteSignIn, refreshSession, signIn } from './sessions.ts'
+import { later, refreshSession, signIn } from './sessions.ts'
 import { memberOf, proveByPassword } from './sign-in.ts'
 import * as sso from './sso.ts'
 import * as ssoStore from './sso-store.ts'
@@ -33,7 +32,7 @@ import { authenticate } from './who.ts'
 
 export type { ApiKey, KeyKind, KeyList, NewKey } from './keys.ts'
 export { findKey, isKeyText, listKeys, mintKey, newKeyText, revokeKey, revokeKeysOf } from './keys.ts'
-export { devicePage } from './pages.ts'
+export { devicePage, invitationPage } from './pages.ts'
 export { hashPassword } from './passwords.ts'
 export { may, permissionsAt } from './rules.ts'
 export { jwks, rotateSigningKey } from './tokens.ts'
@@ -126,41 +125,9 @@ export async function token(ctx: PublicContext, input: Parsed<Ops['token']>): Pr
   return { access_token, token_type: 'Bearer', expires_in: ACCESS_TOKEN_SECONDS, organization_id, user }
 }
 
-/** An invitation proves that somebody was asked, not who they are: the inviter has the link, too. So it sets the
- *  password of a new account only, and whoever has an account proves it. */
 export async function acceptInvitation(ctx: PublicContext, input: Parsed<Ops['acceptInvitation']>): Promise<Tokens> {
-  const { platform, now } = ctx
-  const db = platform.database.platform
-  const token_hash = fingerprintOf(input.token)
-  const lost = 'This invitation is unknown, was used, or has expired. Ask for another one.'
-  const invitation = await store.openInvitation(db, token_hash, now)
-  if (!invitation) throw unauthenticated(lost)
-
-  const { user, organization_id } = invitation
-  const isNew = user.password_hash === null && !invitation.is_in_use
-  if (!isNew) await proveToBe(ctx, user, input.password)
-  const password_hash = isNew ? await hashPassword(input.password) : undefined
-  await db.tx(async (tx) => {
-    if (!(await store.takeInvitation(tx, invitation.id, token_hash))) throw unauthenticated(lost)
-    if (password_hash !== undefined) await store.beginAccount(tx, user.id, input.name, password_hash, now)
-    await store.join(tx, organization_id, user.id, input.name, now)
-    const member = { organization_id, user: { id: user.id, email: user.email, name: input.name } }
-    await noteSignIn(ctx, tx, member, 'accept_invitation', 'success', {})
-  })
-  return signIn(ctx, { member: await memberOf(ctx, user.id, organization_id), method: 'password', is_bound: false })
-}
-
-async function proveToBe(ctx: PublicContext, user: store.Account, password: string): Promise<void> {
-  const { bearer } = ctx.credentials
-  const actor = bearer && (await authenticate(ctx.platform, { bearer, address: ctx.address }).catch(() => undefined))
-  if (actor && actor.kind === 'user' && actor.user_id === user.id) return
-  if (user.password_hash !== null) {
-    await proveByPassword(ctx, user.email, password)
-    return
-  }
-  throw unauthenticated(
-    'This account signs in through an identity provider. Sign in there, and accept with that sign-in.',
-  )
+  const member = await accept(ctx, input)
+  return signIn(ctx, { member, method: 'password', is_bound: false })
 }
 
 export const startCliLogin = (ctx: PublicContext, input: Parsed<Ops['startCliLogin']>): Promise<StartedCliLogin> =>

@@ -35,10 +35,16 @@ const contentPolicy = [
   "base-uri 'none'",
 ].join('; ')
 
-export function page(body: Markup, status = 200, headers: Record<string, string> = {}): Response {
+/** The answer with a title above what it shows. */
+export function page(
+  title: string,
+  drawn: Markup | { body: Markup; headers: Record<string, string> },
+  status = 200,
+): Response {
+  const { body, headers } = drawn instanceof Markup ? { body: drawn, headers: {} } : drawn
   const text = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Sign in a command line · Flow</title><style>${style}</style></head>
-<body><main><h1>Sign in a command line</h1>${body.text}</main></body></html>`
+<title>${escaped(title)} · Flow</title><style>${style}</style></head>
+<body><main><h1>${escaped(title)}</h1>${body.text}</main></body></html>`
   return new Response(text, {
     status,
     headers: {

@@ -115,6 +115,7 @@ export const forgetFailures = (db: Db, own: Buffer[], shared: Buffer[], now: str
 export type Invitation = {
   id: string
   organization_id: string
+  organization_name: string
   user: Account
   /** The account is somebody's already: it is an active member somewhere. */
   is_in_use: boolean
@@ -122,7 +123,7 @@ export type Invitation = {
 
 export const openInvitation = (db: Db, token_hash: Buffer, now: string) =>
   db.maybe<Invitation>(sql`
-    select i.id, i.organization_id,
+    select i.id, i.organization_id, o.name as organization_name,
       jsonb_build_object('id', u.id, 'email', u.email, 'name', u.name, 'password_hash', u.password_hash) as user,
       exists (select from memberships m where m.user_id = u.id and m.status <> 'invited') as is_in_use
     from invitations i

@@ -4,7 +4,7 @@ import type { Tokens } from '@flow/contract/auth'
 import { hash } from '@node-rs/argon2'
 import { sql } from '../db/db.ts'
 import { Failure } from '../failure.ts'
-import { acceptInvitation, authenticate, login, logout, mintKey, refresh, token, whoami } from './auth.ts'
+import { authenticate, login, logout, mintKey, refresh, token, whoami } from './auth.ts'
 import { fingerprintOf } from './keys.ts'
 import { hashPassword, isOutdated, verifyPassword } from './passwords.ts'
 import { type AuthTest, openAuthTest, PASSWORD, type Person } from './testing.ts'
@@ -341,59 +341,6 @@ test('a password hashed at yesterday’s cost is hashed again at the next sign-i
     sql`select password_hash from users where id = ${person.user_id}`,
   )
   assert.equal(isOutdated(password_hash), false)
-  await signIn(person)
-})
-
-test('an invitation makes an account, once', async () => {
-  const { organization_id } = await t.newOrganization()
-  const { token, email } = await t.invite(organization_id, {})
-  const accept = () => acceptInvitation(t.stranger(), { token, name: 'Grace', password: 'a new password' })
-  const [first, second] = await Promise.allSettled([accept(), accept()])
-  const [won, lost] = first.status === 'fulfilled' ? [first, second] : [second, first]
-  assert.equal(won.status, 'fulfilled')
-  assert.ok(lost.status === 'rejected' && refusedWith('UNAUTHENTICATED')(lost.reason))
-
-  const tokens = await login(t.stranger(), { email, password: 'a new password' })
-  assert.equal(tokens.organization_id, organization_id)
-  assert.equal(tokens.user.name, 'Grace')
-  assert.deepEqual((await asBearer(tokens)).grants, [{ role: 'viewer', scope: 'organization' }])
-})
-
-test('an invitation that is unknown or a week old is refused', async () => {
-  const { organization_id } = await t.newOrganization()
-  const { token } = await t.invite(organization_id, {})
-  const accept = (text: string) =>
-    acceptInvitation(t.stranger(), { token: text, name: 'Grace', password: 'a new password' })
-  await assert.rejects(accept('unknown'), unauthenticated)
-  t.wait(7 * 24 * 3600)
-  await assert.rejects(accept(token), unauthenticated)
-})
-
-test('whoever holds an invitation cannot set the password of an account that exists', async () => {
-  const person = await t.newPerson()
-  const second = await t.newOrganization()
-  const { token } = await t.invite(second.organization_id, person)
-  const accept = (password: string, credentials = {}) =>
-    acceptInvitation(t.stranger({ credentials }), { token, name: 'Somebody', password })
-
-  await assert.rejects(accept('the inviter’s choice'), unauthenticated)
-  const stranger = await signIn(await t.newPerson())
-  await assert.rejects(accept('the inviter’s choice', { bearer: stranger.access_token }), unauthenticated)
-  await assert.rejects(login(t.stranger(), { email: person.email, password: 'the inviter’s choice' }), unauthenticated)
-
-  const joined = await accept(person.password)
-  assert.equal(joined.organization_id, second.organization_id)
-  await signIn(person)
-})
-
-test('whoever is signed in accepts with that sign-in', async () => {
-  const person = await t.newPerson()
-  const second = await t.newOrganization()
-  const { token } = await t.invite(second.organization_id, person)
-  const { access_token } = await signIn(person)
-  const ctx = t.stranger({ credentials: { bearer: access_token } })
-  const joined = await acceptInvitation(ctx, { token, name: 'Somebody', password: 'does not matter here' })
-  assert.equal(joined.organization_id, second.organization_id)
   await signIn(person)
 })
 
