@@ -1,0 +1,95 @@
+/** A real server for the journeys: a process of its own on a fresh data directory and a free port. */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { PlatformClient } from '@flow/sdk'
+
+export const repository = resolve(import.meta.dirname, '..')
+
+export type RunningServer = {
+  url: string
+  directory: string
+  environment: Record<string, string>
+  client(): Promise<PlatformClient>
+  /** Ends it as a crash would. */
+  kill(): Promise<void>
+  /** Starts it again on the same data. */
+  start(): Promise<void>
+  /** Stops it as Ctrl-C would, and gives its exit code. */
+  stop(): Promise<number | null>
+  remove(): Promise<void>
+}
+
+export async function startServer(more: Record<string, string> = {}): Promise<RunningServer> {
+  const directory = await mkdtemp(join(tmpdir(), 'flow-e2e-'))
+  const port = await freePort()
+  const url = `http://localhost:${port}`
+  const environment = {
+    PATH: `${join(repository, 'node_modules/.bin')}:${process.env.PATH}`,
+    PORT: String(port),
+    FLOW_DATA_DIR: directory,
+    FLOW_ADMIN_EMAIL: 'ada@example.com',
+    FLOW_ADMIN_PASSWORD: 'a password for tests',
+    FLOW_LOG_LEVEL: 'warn',
+    ...more,
+  }
+  let child: ChildProcess | undefined
+  const end = (signal: NodeJS.Signals) =>
+    new Promise<number | null>((done) => {
+      if (!child || child.exitCode !== null || child.signalCode !== null) return done(child?.exitCode ?? null)
+      child.once('exit', (code) => done(code))
+      child.kill(signal)
+    })
+  const start = async () => {
+    child = spawn(process.execPath, ['--no-warnings', 'server/src/main.ts'], {
+      cwd: repository,
+      env: environment,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+    await ready(url, child)
+  }
+  await start()
+  return {
+    url,
+    directory,
+    environment,
+    start,
+    async client() {
+      const { api_key } = JSON.parse(await readFile(join(directory, 'admin.json'), 'utf8')) as { api_key: string }
+      return new PlatformClient({ base_url: url, auth_token: api_key })
+    },
+    kill: async () => void (await end('SIGKILL')),
+    stop: () => end('SIGTERM'),
+    async remove() {
+      await end('SIGKILL')
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+async function ready(url: string, child: ChildProcess): Promise<void> {
+  for (let tries = 0; tries < 600; tries += 1) {
+    if (
+      await fetch(`${url}/readyz`).then(
+        (answer) => answer.ok,
+        () => false,
+      )
+    )
+      return
+    if (child.exitCode !== null) throw new Error(`the server ended at its start with ${child.exitCode}`)
+    await new Promise((go) => setTimeout(go, 50))
+  }
+  throw new Error('the server was not ready within 30 seconds')
+}
+
+function freePort(): Promise<number> {
+  return new Promise((found) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const address = probe.address()
+      probe.close(() => found(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
