@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pino } from 'pino'
+import { type Clock, newId, type Platform } from '../context.ts'
+import { type Database, sql } from '../db/db.ts'
+import { openTestDatabase } from '../db/testing.ts'
+import { defineRun, type Engine, openEngine } from './engine.ts'
+
+const log = pino({ level: 'silent' })
+let ahead_ms = 0
+const clock: Clock = { now: () => new Date(Date.now() + ahead_ms) }
+let database: Database
+let engine: Engine
+
+before(async () => {
+  database = await openTestDatabase()
+  engine = await openEngine({ database, log, clock })
+  // Runs of these tests use nothing else of the platform.
+  await engine.work({ database, log, clock, engine } as Platform)
+})
+after(async () => {
+  await engine.stop(1000)
+  await database.close()
+})
+
+/** Waits for what will come; the test's own time limit ends it otherwise. */
+async function until(holds: () => unknown): Promise<void> {
+  while (!(await holds())) await sleep(5)
+}
+
+const calls: Record<string, unknown[]> = {}
+const called = (name: string) => {
+  calls[name] ??= []
+  return calls[name]
+}
+
+const note = defineRun({
+  name: 'test.note',
+  work: async (_ctx, input: { to: string }) => void called('note').push(input.to),
+})
+
+test('a run starts when its transaction commits, and not when it rolls back', async () => {
+  const refused = database.platform.tx(async (db) => {
+    await engine.start({ db }, note, { to: 'nobody' })
+    throw new Error('no')
+  })
+  await assert.rejects(refused, /no/)
+  await database.platform.tx((db) => engine.start({ db }, note, { to: 'alice' }))
+  await engine.start({ db: database.platform }, note, { to: 'bob' })
+
+  await until(() => called('note').length === 2)
+  assert.deepEqual([...called('note')].sort(), ['alice', 'bob'])
+})
+
+const twiceInVain = defineRun({
+  name: 'test.twice-in-vain',
+  retry: { backoff_seconds: 0 },
+  async work(ctx) {
+    called('vain').push(ctx.claim.failures)
+    if (ctx.claim.failures < 2) throw new Error('not yet')
+  },
+})
+const alwaysInVain = defineRun({
+  name: 'test.always-in-vain',
+  retry: { max_attempts: 3, backoff_seconds: 0 },
+  async work(ctx) {
+    called('always').push(ctx.claim.failures)
+    throw new Error('never')
+  },
+})
+
+test('a run that fails comes back, until it has failed too often', async () => {
+  await engine.start({ db: database.platform }, twiceInVain, {})
+  await engine.start({ db: database.platform }, alwaysInVain, {})
+
+  await until(() => called('vain').length === 3 && called('always').length === 3)
+  await until(async () => (await claimed()) === 0)
+  assert.deepEqual(called('vain'), [0, 1, 2])
+  assert.deepEqual(called('always'), [0, 1, 2])
+  const failed = await database.platform.many<{ data: { run: string } }>(
+    sql`select data from pgboss.job where state = 'failed'`,
+  )
+  assert.deepEqual(
+    failed.map(({ data }) => data.run),
+    ['test.always-in-vain'],
+  )
+})
+
+const hangs = defineRun({
+  name: 'test.hangs',
+  timeout_seconds: 0.05,
+  retry: { max_attempts: 1 },
+  work: (ctx) => new Promise<void>(() => ctx.signal.addEventListener('abort', () => called('hangs').push('aborted'))),
+})
+
+test('a run that takes too long is ended and has failed', async () => {
+  await engine.start({ db: database.platform }, hangs, {})
+  await until(async () => called('hangs').length === 1 && (await claimed()) === 0)
+})
+
+test('a run can be started for later, by a clock that can be set', async () => {
+  const at = new Date(clock.now().getTime() + 30 * 86_400_000).toISOString()
+  await engine.start({ db: database.platform }, note, { to: 'in a month' }, { at })
+  await sleep(600)
+  assert.ok(!called('note').includes('in a month'))
+
+  ahead_ms += 31 * 86_400_000
+  await until(() => called('note').includes('in a month'))
+})
+
+const rests = defineRun({
+  name: 'test.rests',
+  lane: 'executions',
+  async work(ctx, input: { rounds: number }) {
+    called(ctx.claim.run_id).push(ctx.claim.token)
+    if (called(ctx.claim.run_id).length < input.rounds) {
+      return { rest_until: new Date(clock.now().getTime() + 86_400_000).toISOString() }
+    }
+  },
+})
+
+test('a run rests until its time, or until it is poked, and has a new token each time', async () => {
+  const id = newId()
+  await engine.start({ db: database.platform }, rests, { rounds: 3 }, { id })
+  await until(async () => called(id).length === 1 && (await timers()) === 1)
+
+  ahead_ms += 2 * 86_400_000
+  await until(async () => called(id).length === 2 && (await timers()) === 1)
+  await engine.poke({ db: database.platform }, rests, { rounds: 3 }, id)
+  await until(async () => called(id).length === 3 && (await claimed()) === 0)
+
+  assert.equal(await timers(), 0)
+  assert.equal(new Set(called(id)).size, 3)
+})
+
+const listens = defineRun({
+  name: 'test.listens',
+  lane: 'executions',
+  work: (ctx, input: { looks: number }) =>
+    new Promise<void>((resolve) => {
+      called(ctx.claim.run_id).push('look')
+      if (called(ctx.claim.run_id).length >= input.looks) return resolve()
+      ctx.claim.onNews(resolve)
+    }),
+})
+
+test('a poke while a run is at work is not lost: the run looks again before it ends', async () => {
+  const id = newId()
+  await engine.start({ db: database.platform }, listens, { looks: 2 }, { id })
+  await until(() => called(id).length === 1)
+  await engine.poke({ db: database.platform }, listens, { looks: 2 }, id)
+  await until(async () => (await claimed()) === 0)
+  assert.deepEqual(called(id), ['look', 'look'])
+})
+
+const alone = { now: 0, most: 0, calls: 0 }
+const isAlone = defineRun({
+  name: 'test.is-alone',
+  async work() {
+    alone.calls += 1
+    alone.now += 1
+    alone.most = Math.max(alone.most, alone.now)
+    await sleep(20)
+    alone.now -= 1
+  },
+})
+
+test('the same run started many times at once is run by one caller at a time', async () => {
+  const id = newId()
+  for (let i = 0; i < 5; i++) {
+    await Promise.all([1, 2, 3].map(() => engine.start({ db: database.platform }, isAlone, {}, { id })))
+    await sleep(7)
+  }
+  await until(async () => alone.calls > 0 && (await claimed()) === 0 && (await waiting()) === 0)
+  assert.equal(alone.most, 1)
+})
+
+test('a run that nobody has can be held for a transaction; one that somebody has cannot', async () => {
+  const id = newId()
+  assert.equal(await database.platform.tx((db) => engine.takeForNow(db, id)), true)
+  assert.equal(await claimed(), 0)
+
+  await engine.start({ db: database.platform }, listens, { looks: 2 }, { id })
+  await until(() => called(id).length === 1)
+  assert.equal(await database.platform.tx((db) => engine.takeForNow(db, id)), false)
+  await until(async () => (await claimed()) === 0)
+})
+
+test('work that is begun comes to a stop, or is handed over: a stopped engine leaves nothing claimed', async () => {
+  const other = await openTestDatabase()
+  const seen: string[] = []
+  const stops = defineRun({
+    name: 'test.stops',
+    retry: { backoff_seconds: 0 },
+    lane: 'executions',
+    work: (ctx, input: { heeds: boolean }) =>
+      new Promise<{ hand_over: true }>((resolve) => {
+        seen.push(`begun ${input.heeds}`)
+        if (input.heeds) ctx.claim.stopping.addEventListener('abort', () => resolve({ hand_over: true }))
+      }),
+  })
+  const first = await openEngine({ database: other, log, clock })
+  await first.work({ database: other, log, clock, engine: first } as Platform)
+  await first.start({ db: other.platform }, stops, { heeds: true })
+  await first.start({ db: other.platform }, stops, { heeds: false })
+  await until(() => seen.length === 2)
+  await first.stop(200)
+  const { left } = await other.platform.one<{ left: number }>(sql`select count(*)::int as left from engine_claims`)
+  assert.equal(left, 0)
+
+  const second = await openEngine({ database: other, log, clock })
+  await second.work({ database: other, log, clock, engine: second } as Platform)
+  await until(() => seen.length === 4)
+  await second.stop(50)
+  await other.close()
+})
+
+const claimed = async () =>
+  (await database.platform.one<{ count: number }>(sql`select count(*)::int as count from engine_claims`)).count
+const timers = async () =>
+  (await database.platform.one<{ count: number }>(sql`select count(*)::int as count from engine_timers`)).count
+const waiting = async () =>
+  (
+    await database.platform.one<{ count: number }>(
+      sql`select count(*)::int as count from pgboss.job where state < 'completed'`,
+    )
+  ).count

@@ -1,0 +1,90 @@
+/** The queue: pg-boss, which distributes. A job says that a run wants attention; it is `active` while somebody gives
+ *  it, goes when it is done, and comes back when it is failed. What a run is, and who owns it, is not known here. */
+
+import { PgBoss } from 'pg-boss'
+import type { Logger } from 'pino'
+import { executor } from '../db/boss.ts'
+import type { Database, Db } from '../db/db.ts'
+
+/** Runs of one lane wait for each other; lanes do not. */
+export type Lane = 'executions' | 'runs'
+export const lanes: readonly Lane[] = ['executions', 'runs']
+
+/** What a job says. */
+export type Message = {
+  run: string
+  run_id: string
+  input: unknown
+  organization_id?: string
+  workspace_id?: string
+  user_id?: string
+  request_id?: string
+}
+
+export type Retry = { max_attempts: number; backoff_seconds: number; max_backoff_seconds: number }
+
+export type Delivery = { lane: Lane; message: Message; retry: Retry; priority?: number }
+
+/** A job in our hands. `failures` counts how often it was before, in vain. */
+export type Job = { id: string; lane: Lane; message: Message; failures: number }
+
+export type Queue = Awaited<ReturnType<typeof openQueue>>
+
+const DAY_SECONDS = 86_400
+
+export async function openQueue(database: Database, log: Logger) {
+  const boss = new PgBoss({
+    db: database.bossDatabase(),
+    schema: 'pgboss',
+    backend: database.mode === 'embedded' ? 'pglite' : 'postgres',
+    createSchema: false,
+    schedule: false,
+    registerInstance: false,
+    monitorVacuum: false,
+    reindex: database.mode === 'postgres',
+  })
+  boss.on('error', (error) => log.error({ err: error }, 'the queue has a fault'))
+  boss.on('warning', ({ message }) => log.warn({ message }, 'the queue warns'))
+  await boss.start()
+  for (const lane of lanes) {
+    // A claim, not the job's age, says that a run is alive; and a job waits for as long as it must.
+    await boss.createQueue(lane, { expireInSeconds: DAY_SECONDS, retentionSeconds: 365 * DAY_SECONDS })
+  }
+
+  return {
+    /** Puts jobs into the queue, in the transaction. */
+    async send(db: Db, deliveries: Delivery[]): Promise<void> {
+      for (const lane of lanes) {
+        const jobs = deliveries.filter((delivery) => delivery.lane === lane).map(jobOf)
+        if (jobs.length > 0) await boss.insert(lane, jobs, { db: executor(db) })
+      }
+    },
+    /** Takes up to `limit` jobs that nobody has. */
+    async take(db: Db, lane: Lane, limit: number): Promise<Job[]> {
+      const jobs = await boss.fetch<Message>(lane, { batchSize: limit, db: executor(db) })
+      return jobs.map(({ id, data, retryCount }) => ({ id, lane, message: data, failures: retryCount }))
+    },
+    /** The jobs are done with. */
+    async remove(db: Db, lane: Lane, ids: string[]): Promise<void> {
+      if (ids.length > 0) await boss.deleteJob(lane, ids, { db: executor(db) })
+    },
+    /** The jobs come back, later by their backoff; or, when they have failed too often, stay to be looked at. */
+    async fail(db: Db, lane: Lane, ids: string[], reason: string): Promise<void> {
+      if (ids.length > 0) await boss.fail(lane, ids, { message: reason }, { db: executor(db) })
+    },
+    async close(): Promise<void> {
+      await boss.stop({ graceful: false, close: false })
+    },
+  }
+}
+
+function jobOf({ message, retry, priority }: Delivery) {
+  return {
+    data: message,
+    ...(priority === undefined ? {} : { priority }),
+    retryLimit: retry.max_attempts - 1,
+    retryDelay: Math.ceil(retry.backoff_seconds),
+    retryBackoff: retry.backoff_seconds > 0,
+    ...(retry.backoff_seconds > 0 ? { retryDelayMax: Math.ceil(retry.max_backoff_seconds) } : {}),
+  }
+}

@@ -1,0 +1,111 @@
+/** This process among the others: it says that it is alive, gives back what those had claimed who no longer say so,
+ *  and puts what has become due into the queue. Nobody leads; whoever comes first does it.
+ *
+ *  The embedded database belongs to one process, so every other replica it knows of is gone, and nobody has to be
+ *  told that this one lives. */
+
+import type { Logger } from 'pino'
+import { type Clock, newId } from '../context.ts'
+import type { Database, Db } from '../db/db.ts'
+import * as claims from './claims.ts'
+import { lanes, type Queue } from './queue.ts'
+
+const LOOK_MS = 250
+const BEAT_MS = 500
+/** Silent for so long, a replica counts as gone. Its stopped process may go on: its tokens are worth nothing then. */
+export const SILENCE_SECONDS = 3
+
+export type Replica = ReturnType<typeof openReplica>
+
+export function openReplica(parts: { database: Database; log: Logger; clock: Clock; queue: Queue }) {
+  const { database, log, clock, queue } = parts
+  const { platform } = database
+  const isAlone = database.mode === 'embedded'
+  let id = newId()
+  let timers: NodeJS.Timeout[] = []
+  let lost: () => void = () => {}
+
+  const join = async (onLost: () => void) => {
+    lost = onLost
+    await platform.tx(async (db) => {
+      if (isAlone)
+        await giveBack(
+          db,
+          (await claims.allReplicas(db)).map((one) => one.id),
+        )
+      await claims.addReplica(db, id)
+    })
+    timers = [every(LOOK_MS, look)]
+    if (!isAlone) timers.push(every(BEAT_MS, beat))
+  }
+
+  const every = (ms: number, work: () => Promise<void>): NodeJS.Timeout => {
+    let is_busy = false
+    const timer = setInterval(async () => {
+      if (is_busy) return
+      is_busy = true
+      await work().catch((err: unknown) => log.error({ err }, 'the engine could not look after its runs'))
+      is_busy = false
+    }, ms)
+    return timer.unref()
+  }
+
+  const beat = async () => {
+    if ((await claims.beat(platform, id)) > 0) return
+    // The others have given us up, and given away what was ours: nothing of it may go on.
+    log.warn({ replica_id: id }, 'this process was taken for dead; it begins anew')
+    id = newId()
+    lost()
+    await claims.addReplica(platform, id)
+  }
+
+  const look = async () => {
+    const now = clock.now().toISOString()
+    const { timers, silent } = await claims.look(platform, now, isAlone ? 1e9 : SILENCE_SECONDS)
+    if (timers) await ring(now)
+    if (silent) await bury()
+  }
+
+  const ring = (now: string) =>
+    platform.tx(async (db) => {
+      const due = await claims.takeTimers(db, now)
+      if (due.length === 0) return
+      await queue.send(
+        db,
+        due.map(({ job }) => job),
+      )
+      for (const lane of lanes) if (due.some(({ job }) => job.lane === lane)) await claims.notify(db, lane)
+    })
+
+  const bury = () =>
+    platform.tx(async (db) => {
+      const silent = await claims.silentReplicas(db, SILENCE_SECONDS)
+      if (silent.length === 0) return
+      const ids = silent.map((one) => one.id)
+      const count = await giveBack(db, ids)
+      log.warn({ replica_ids: ids, runs: count }, 'a process is gone; what it ran goes on here')
+    })
+
+  /** The runs of these replicas go back into the queue. It counts as a failure: a run that ends every process that
+   *  takes it must not do so for ever. */
+  const giveBack = async (db: Db, ids: string[]): Promise<number> => {
+    const rows = await claims.removeOf(db, ids)
+    for (const lane of lanes) {
+      const jobs = rows.filter((row) => row.lane === lane).map((row) => row.job_id)
+      await queue.fail(db, lane, jobs, 'The process that ran it is gone.')
+      if (jobs.length > 0) await claims.notify(db, lane)
+    }
+    await claims.removeReplicas(db, ids)
+    return rows.length
+  }
+
+  return {
+    join,
+    id: () => id,
+    /** Nothing more is looked after; what is still claimed goes to others. */
+    async leave(): Promise<void> {
+      for (const timer of timers) clearInterval(timer)
+      await platform.tx((db) => giveBack(db, [id]))
+    },
+  }
+}

@@ -1,0 +1,288 @@
+/** Calls the functions of runs: takes jobs as places become free, claims their runs, calls, and lets go. Lettings go
+ *  are written together, like everything that happens often. */
+
+import type { Logger } from 'pino'
+import { type Actor, type Clock, contextOf, type Platform } from '../context.ts'
+import type { Database } from '../db/db.ts'
+import * as claims from './claims.ts'
+import type { Run, RunContext } from './engine.ts'
+import { groupCommit } from './group-commit.ts'
+import { type Delivery, type Job, type Lane, lanes, type Queue } from './queue.ts'
+import type { Replica } from './replicas.ts'
+
+/** How a call ends: done with, or resting until a time (at the latest; a poke comes earlier), or to be gone on with by
+ *  whoever is next. A call that throws has failed and comes back by the run's `retry`. */
+export type Outcome = undefined | { rest_until: string } | { hand_over: true }
+
+/** The hold on a run. */
+export type Claim = {
+  run_id: string
+  token: number
+  /** How often the run was called before, in vain: it failed, or its process was gone. */
+  failures: number
+  /** Aborted when the process is about to end: begin nothing new, come to a stop, hand over. */
+  stopping: AbortSignal
+  /** Calls whenever there may be news for the run. */
+  onNews(heard: () => void): void
+}
+
+/** How many runs of a lane one process has at a time. */
+const places: Record<Lane, number> = { executions: 100, runs: 16 }
+const POLL_MS = 1000
+
+type Held = { run_id: string; token: number; job: Job; abort: AbortController; heard: () => void; has_news: boolean }
+type Letting = { held: Held; outcome: Outcome }
+export type Worker = ReturnType<typeof openWorker>
+
+type Parts = {
+  database: Database
+  log: Logger
+  clock: Clock
+  queue: Queue
+  replica: Replica
+  runOf(name: string): Run<unknown> | undefined
+}
+
+export function openWorker({ database, log, queue, replica, runOf }: Parts) {
+  const held = new Map<string, Held>()
+  const stopping = new AbortController()
+  const taking = new Map<Lane, { is_on: boolean; again: boolean }>(
+    lanes.map((lane) => [lane, { is_on: false, again: false }]),
+  )
+  let platform: Platform | undefined
+  let poll: NodeJS.Timeout | undefined
+
+  const free = (lane: Lane) => places[lane] - [...held.values()].filter(({ job }) => job.lane === lane).length
+
+  /** Fills the free places of a lane. One filling at a time: what is heard meanwhile makes it look again. */
+  const fill = async (lane: Lane): Promise<void> => {
+    const state = taking.get(lane)
+    if (!state || !platform || stopping.signal.aborted) return
+    state.again = true
+    if (state.is_on) return
+    state.is_on = true
+    try {
+      while (state.again && !stopping.signal.aborted) {
+        state.again = false
+        const limit = free(lane)
+        if (limit > 0 && (await take(lane, limit)) === limit) state.again = true
+      }
+    } catch (err) {
+      log.error({ err }, 'the engine could not take runs from the queue')
+    }
+    state.is_on = false
+  }
+
+  const take = async (lane: Lane, limit: number): Promise<number> => {
+    const replica_id = replica.id()
+    const { jobs, mine } = await database.platform.tx(async (db) => {
+      const jobs = await queue.take(db, lane, limit)
+      const byRun = new Map(jobs.map((job) => [job.message.run_id, job]))
+      if (jobs.length === 0) return { jobs, mine: [] }
+      // None at all: the others have given this process up, and with it whatever it would claim.
+      const rows = await claims.claim(
+        db,
+        replica_id,
+        lane,
+        [...byRun.keys()],
+        [...byRun.values()].map(({ id }) => id),
+      )
+      if (rows.length === 0) throw new Error('this process does not count as alive')
+      const mine = rows.flatMap((row) => {
+        const job = byRun.get(row.run_id)
+        return row.is_new && job ? [{ token: row.token, job }] : []
+      })
+      // A job for a run that somebody has is news for them; the second one in a batch says nothing new.
+      const kept = new Set(mine.map(({ job }) => job.id))
+      await queue.remove(
+        db,
+        lane,
+        jobs.filter(({ id }) => !kept.has(id)).map(({ id }) => id),
+      )
+      for (const row of rows)
+        if (!row.is_new && row.replica_id !== replica_id) await claims.notify(db, `news ${row.run_id}`)
+      for (const row of rows) if (!row.is_new && row.replica_id === replica_id) tell(row.run_id)
+      return { jobs, mine }
+    })
+    for (const { token, job } of mine) void attend(token, job)
+    return jobs.length
+  }
+
+  /** Calls the run until it has nothing more to do now, and lets go of it. */
+  const attend = async (token: number, job: Job): Promise<void> => {
+    const { run_id } = job.message
+    const one: Held = { run_id, token, job, abort: new AbortController(), heard: () => {}, has_news: false }
+    held.set(run_id, one)
+    for (;;) {
+      const outcome = await call(one)
+      if (one.abort.signal.aborted) break
+      if (outcome === 'failed') break
+      const isLetGo = await letGo({ held: one, outcome }).catch((err: unknown) => {
+        log.error({ err, run_id }, 'a run could not be let go of')
+        return true
+      })
+      if (isLetGo || one.abort.signal.aborted) break
+    }
+    if (held.get(run_id) === one) held.delete(run_id)
+    void fill(job.lane)
+  }
+
+  const call = async (one: Held): Promise<Outcome | 'failed'> => {
+    const { message } = one.job
+    const run = runOf(message.run)
+    try {
+      if (!run) throw new Error(`there is no run "${message.run}" in this release`)
+      const ctx = contextFor(one, run)
+      const outcome = await Promise.race([run.work(ctx, message.input), aborted(ctx.signal)])
+      return outcome ?? undefined
+    } catch (err) {
+      if (one.abort.signal.aborted) return 'failed'
+      const isLast = run !== undefined && one.job.failures + 1 >= run.retry.max_attempts
+      log[isLast ? 'error' : 'warn'](
+        { err, run: message.run, run_id: one.run_id, failures: one.job.failures + 1 },
+        'a run failed',
+      )
+      await giveBack(one, err).catch((err: unknown) => {
+        log.error({ err, run_id: one.run_id }, 'a failed run could not be given back')
+      })
+      return 'failed'
+    }
+  }
+
+  const giveBack = (one: Held, err: unknown) =>
+    database.platform.tx(async (db) => {
+      const reason = err instanceof Error ? err.message : String(err)
+      if ((await claims.drop(db, one.run_id, one.token)) === 1) await queue.fail(db, one.job.lane, [one.job.id], reason)
+    })
+
+  const contextFor = (one: Held, run: Run<unknown>): RunContext => {
+    if (!platform) throw new Error('the engine has not begun to work')
+    const { message, failures } = one.job
+    const { organization_id = '', workspace_id = '', user_id = '' } = message
+    const actor: Actor = { kind: 'system', id: user_id, user_id, name: 'Flow', organization_id, grants: [] }
+    const db = organization_id === '' ? database.platform : database.of(organization_id)
+    const ctx = contextOf(platform, db, { actor, organization_id, workspace_id })
+    const claim: Claim = {
+      run_id: one.run_id,
+      token: one.token,
+      failures,
+      stopping: stopping.signal,
+      onNews(heard) {
+        one.heard = heard
+        if (one.has_news) heard()
+        one.has_news = false
+      },
+    }
+    return {
+      ...ctx,
+      claim,
+      request_id: message.request_id ?? ctx.request_id,
+      log: log.child({ run: run.name, run_id: one.run_id }),
+      signal: signalOf(one, run),
+    }
+  }
+
+  /** Whether the run is let go of; if not, it is still ours and there is news. */
+  const letGo = groupCommit<Letting, boolean>(async (lettings) => {
+    return database.platform.tx(async (db) => {
+      const run_ids = lettings.map(({ held }) => held.run_id)
+      const tokens = lettings.map(({ held }) => held.token)
+      const gone = new Set((await claims.release(db, run_ids, tokens)).map((row) => row.run_id))
+      const left = lettings.filter(({ held }) => !gone.has(held.run_id))
+      const kept = new Set<string>()
+      if (left.length > 0) {
+        const ours = await claims.unpoke(
+          db,
+          left.map(({ held }) => held.run_id),
+          left.map(({ held }) => held.token),
+        )
+        for (const row of ours) kept.add(row.run_id)
+      }
+      const done = lettings.filter(({ held }) => gone.has(held.run_id))
+      for (const lane of lanes) {
+        await queue.remove(
+          db,
+          lane,
+          done.filter(({ held }) => held.job.lane === lane).map(({ held }) => held.job.id),
+        )
+      }
+      await goOnLater(db, done)
+      return lettings.map(({ held }) => !kept.has(held.run_id))
+    })
+  })
+
+  const goOnLater = async (db: Parameters<Queue['send']>[0], done: Letting[]) => {
+    const timers = done.flatMap(({ held, outcome }) =>
+      outcome && 'rest_until' in outcome
+        ? [{ run_id: held.run_id, due_at: outcome.rest_until, delivery: deliveryOf(held) }]
+        : [],
+    )
+    if (timers.length > 0) await claims.setTimers(db, timers)
+    const handed = done.filter(({ outcome }) => outcome && 'hand_over' in outcome)
+    if (handed.length === 0) return
+    await queue.send(
+      db,
+      handed.map(({ held }) => deliveryOf(held)),
+    )
+    for (const lane of lanes) if (handed.some(({ held }) => held.job.lane === lane)) await claims.notify(db, lane)
+  }
+
+  const deliveryOf = ({ job }: Held): Delivery => {
+    const retry = runOf(job.message.run)?.retry ?? { max_attempts: 10, backoff_seconds: 2, max_backoff_seconds: 300 }
+    return { lane: job.lane, message: job.message, retry }
+  }
+
+  const tell = (run_id: string) => {
+    const one = held.get(run_id)
+    if (!one) return
+    one.has_news = true
+    one.heard()
+  }
+
+  const wake = () => {
+    for (const lane of lanes) void fill(lane)
+  }
+
+  return {
+    begin(of: Platform): void {
+      platform = of
+      poll = setInterval(wake, POLL_MS).unref()
+    },
+    wake,
+    /** What is said on the channel: a lane with new jobs, or a run with news. */
+    heard(payload: string): void {
+      const [word = '', run_id] = payload.split(' ')
+      if (word === 'news' && run_id) tell(run_id)
+      const lane = lanes.find((name) => name === word)
+      if (lane) void fill(lane)
+    },
+    /** Everything that is held belongs to others now. */
+    lose(): void {
+      for (const one of held.values()) one.abort.abort(new Error('the run belongs to another process now'))
+      held.clear()
+    },
+    async stop(deadline_ms: number): Promise<void> {
+      clearInterval(poll)
+      stopping.abort()
+      const until = performance.now() + deadline_ms
+      while ((held.size > 0 || [...taking.values()].some(({ is_on }) => is_on)) && performance.now() < until) {
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      for (const one of held.values()) one.abort.abort(new Error('the process ends'))
+    },
+  }
+}
+
+/** The end of a run's call from outside: its process ends, it belongs to another one, or its time is up. */
+function signalOf({ abort }: Held, { timeout_seconds }: Run<unknown>): AbortSignal {
+  if (timeout_seconds === undefined) return abort.signal
+  return AbortSignal.any([abort.signal, AbortSignal.timeout(timeout_seconds * 1000)])
+}
+
+/** Whoever does not listen to the signal is not waited for. */
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    const refuse = () => reject(signal.reason)
+    if (signal.aborted) refuse()
+    signal.addEventListener('abort', refuse, { once: true })
+  })
