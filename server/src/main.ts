@@ -18,7 +18,7 @@ try {
   const health: Health = { draining: false }
   const app = createApp(platform, metrics, health)
   await welcome(platform)
-  await platform.engine.work()
+  await platform.engine.work(platform)
 
   const doors = [await listen(app, config.host, config.port)]
   if (config.metrics_port !== undefined)

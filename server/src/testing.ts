@@ -71,7 +71,7 @@ async function open(environment: Record<string, string>): Promise<TestFlow> {
   })
   const platform = await openPlatform(config, { database: await openTestDatabase(), clock })
   const app = createApp(platform, createMetrics(), { draining: false })
-  await platform.engine.work()
+  await platform.engine.work(platform)
   close = async () => {
     await platform.close(5_000)
     await rm(directory, { recursive: true, force: true })
