@@ -41,9 +41,10 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   app.get('/.well-known/jwks.json', async (c) =>
     c.json(await auth.jwks(platform), 200, { 'cache-control': 'max-age=300' }),
   )
-  app.all('/device', (c) =>
-    auth.devicePage(c.req.raw, platform, addressOf(c.req.raw, peerOf(c.env), platform.config.trust_proxy)),
-  )
+  const pages = { '/device': auth.devicePage, '/accept-invitation': auth.invitationPage }
+  for (const [path, page] of Object.entries(pages)) {
+    app.all(path, (c) => page(c.req.raw, platform, addressOf(c.req.raw, peerOf(c.env), platform.config.trust_proxy)))
+  }
   return app
 }
 
