@@ -25,6 +25,8 @@ export type Actor = {
   scopes?: Permission[]
   /** The one workspace a key was bound to. */
   workspace_id?: string
+  /** The workspace of requests that name none; read together with the credential. */
+  default_workspace_id?: string
   /** The sign-in that an access token belongs to. */
   session_id?: string
 }

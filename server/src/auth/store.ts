@@ -63,6 +63,7 @@ export type Standing = {
   name: string
   organization_id: string
   organization_status: 'active' | 'suspended' | 'archived'
+  default_workspace_id: string
   membership_status: 'invited' | 'active' | 'suspended' | null
   grants: Grant[]
   key: KeyStanding | null
@@ -82,7 +83,8 @@ export type KeyStanding = {
 
 const standing = (now: string) => sql`
   u.id as user_id, u.email, coalesce(nullif(m.name, ''), nullif(u.name, ''), u.email) as name,
-  o.id as organization_id, o.status as organization_status, m.status as membership_status,
+  o.id as organization_id, o.status as organization_status, o.default_workspace_id,
+  m.status as membership_status,
   (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('role', g.role, 'scope', g.scope, 'scope_id', g.scope_id))), '[]')
     from grants g where g.organization_id = o.id and g.user_id = u.id) as grants,
   case when k.id is null then null else jsonb_build_object(

@@ -52,15 +52,14 @@ function actorOf(found: Standing, key: KeyStanding | null): Actor {
   }
   if (found.organization_status !== 'active') throw forbidden(`The organization is ${found.organization_status}.`)
 
-  const { user_id, organization_id, grants } = found
-  if (!key) return { kind: 'user', id: user_id, user_id, name: found.name, organization_id, grants }
+  const { user_id, organization_id, default_workspace_id, grants } = found
+  const known = { user_id, organization_id, default_workspace_id, grants }
+  if (!key) return { ...known, kind: 'user', id: user_id, name: found.name }
   return {
+    ...known,
     kind: key.kind === 'service' ? 'service_token' : 'api_key',
     id: key.id,
-    user_id,
     name: key.name,
-    organization_id,
-    grants,
     // A service token opens its services and nothing else, however much its maker may.
     ...(key.kind === 'service' || key.scopes.length > 0 ? { scopes: key.scopes } : {}),
     ...(key.workspace_id ? { workspace_id: key.workspace_id } : {}),

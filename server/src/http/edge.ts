@@ -208,7 +208,9 @@ async function letIn(asked: Asked, platform: Platform, doors: Doors, limits: Lim
     throw new Failure('NOT_FOUND', `There is no organization "${organization}".`)
   }
   const named = params.workspace_id ?? request.headers.get('x-workspace-id') ?? actor.workspace_id
-  const workspace_id = await doors.workspaceOf(platform, actor.organization_id, named)
+  const usual = actor.default_workspace_id
+  const isUsual = usual !== undefined && (named ?? usual) === usual
+  const workspace_id = isUsual ? usual : await doors.workspaceOf(platform, actor.organization_id, named)
   if (actor.workspace_id && actor.workspace_id !== workspace_id) {
     throw new Failure('NOT_FOUND', `There is no workspace "${workspace_id}".`)
   }
