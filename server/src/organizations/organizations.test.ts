@@ -82,15 +82,15 @@ test('another organization is not there', async () => {
   const [one, two] = [await newOrganization(), await newOrganization()]
   const org_id = one.organization_id
   const asked = [
-    two.alice.organizations.get({ org_id }),
-    two.alice.organizations.update({ org_id, name: 'Mine now' }),
-    two.alice.organizations.listWorkspaces({ org_id }),
-    two.alice.organizations.listApiKeys({ org_id }),
-    two.alice.organizations.getWorkspace({ org_id, workspace_id: one.workspace_id }),
-    two.alice.organizations.getWorkspace({ workspace_id: one.workspace_id }),
-    two.alice.organizations.removeWorkspace({ workspace_id: one.workspace_id }),
+    () => two.alice.organizations.get({ org_id }),
+    () => two.alice.organizations.update({ org_id, name: 'Mine now' }),
+    () => two.alice.organizations.listWorkspaces({ org_id }),
+    () => two.alice.organizations.listApiKeys({ org_id }),
+    () => two.alice.organizations.getWorkspace({ org_id, workspace_id: one.workspace_id }),
+    () => two.alice.organizations.getWorkspace({ workspace_id: one.workspace_id }),
+    () => two.alice.organizations.removeWorkspace({ workspace_id: one.workspace_id }),
   ]
-  for (const each of asked) await assert.rejects(each, { code: 'NOT_FOUND' })
+  for (const each of asked) await assert.rejects(each(), { code: 'NOT_FOUND' })
 })
 
 test('a person sees every organization they belong to, a key its own', async () => {
@@ -204,11 +204,15 @@ test('a workspace with something in it stays, and what is in it is named', async
   await alice.organizations.removeWorkspace({ workspace_id })
 })
 
-test('roles in a workspace end with it', async () => {
+test('roles and keys of a workspace end with it', async () => {
   const { alice, member } = await newOrganization()
+  const { client } = await testFlow()
   const { id } = await alice.organizations.createWorkspace({ name: 'Short', slug: 'short' })
   const bob = await member('viewer', { role: 'admin', scope: 'workspace', scope_id: id })
+  const { key } = await alice.organizations.createApiKey({ name: 'Bound', workspace_id: id })
+  await client(key).users.me()
   await alice.organizations.removeWorkspace({ workspace_id: id })
+  await assert.rejects(client(key).users.me(), { code: 'UNAUTHENTICATED' })
   assert.deepEqual((await alice.users.get({ user_id: bob.user_id })).grants, [
     { role: 'viewer', scope: 'organization' },
   ])

@@ -122,9 +122,10 @@ export const replaceWorkspace = (at: Tenant, workspace: Workspace): Promise<Work
     where w.id = ${workspace.id} and w.organization_id = ${at.organization_id}
     returning ${workspaceColumns}`)
 
-/** The tables that hold rows of the workspace. */
+/** The tables that hold rows of the workspace. Keys that are bound to it do not count: they end with it. */
 export const workspaceContents = (at: Tenant, id: string): Promise<{ contents: string }[]> =>
-  at.db.many(sql`select contents from flow_workspace_contents(${id}) as contents`)
+  at.db.many(sql`
+    select contents from flow_workspace_contents(${id}) as contents where contents <> 'api_keys'`)
 
 /** Roles that reach only into the workspace end with it. */
 export const removeWorkspaceGrants = (at: Tenant, id: string): Promise<number> =>

@@ -242,12 +242,12 @@ test('users of another organization are not there', async () => {
   const [one, two] = [await newOrganization(), await newOrganization()]
   const { user_id } = one.admin
   const asked = [
-    two.alice.users.get({ user_id }),
-    two.alice.users.update({ user_id, name: 'Mine' }),
-    two.alice.users.remove({ user_id }),
-    two.alice.users.resendInvitation({ user_id }),
+    () => two.alice.users.get({ user_id }),
+    () => two.alice.users.update({ user_id, name: 'Mine' }),
+    () => two.alice.users.remove({ user_id }),
+    () => two.alice.users.resendInvitation({ user_id }),
   ]
-  for (const each of asked) await assert.rejects(each, { code: 'NOT_FOUND' })
+  for (const each of asked) await assert.rejects(each(), { code: 'NOT_FOUND' })
   assert.equal((await two.alice.users.list()).total, 1)
 })
 
