@@ -1,6 +1,7 @@
 /** Starts Flow, and stops it: config → platform → first organization → app → listen → wait → close. */
 
 import { createApp } from './app.ts'
+import { openSecrets } from './auth/auth.ts'
 import { BadConfig, readConfig } from './config.ts'
 import { DatabaseRefused } from './db/faults.ts'
 import type { Health } from './http/health.ts'
@@ -14,6 +15,7 @@ const CLOSE_MS = 10_000
 try {
   const config = readConfig()
   const platform = await openPlatform(config)
+  await openSecrets(platform)
   const metrics = createMetrics()
   const health: Health = { draining: false }
   const app = createApp(platform, metrics, health)

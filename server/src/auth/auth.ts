@@ -35,6 +35,7 @@ export { findKey, isKeyText, listKeys, mintKey, newKeyText, revokeKey, revokeKey
 export { devicePage, invitationPage } from './pages.ts'
 export { hashPassword } from './passwords.ts'
 export { may, permissionsAt } from './rules.ts'
+export { openSecrets } from './secrets.ts'
 export { jwks, rotateSigningKey } from './tokens.ts'
 export { authenticate } from './who.ts'
 
@@ -156,7 +157,7 @@ async function decideCliLogin(
   const { user } = await standing.introduction(db, organization_id, actor.user_id)
   const is_bound = await store.isSessionBound(db, actor.session_id)
 
-  return cli.decide(ctx, user_code, status, { member: { organization_id, user }, is_bound })
+  return cli.decide(ctx, user_code, status, { member: { organization_id, user }, is_bound, isNoted: true })
 }
 
 const isPerson = (actor: Actor): actor is Actor & { session_id: string } =>

@@ -201,3 +201,11 @@ test('other methods, other bodies and endless forms are refused', async () => {
   )
   assert.equal((await ask({ method: 'POST', body: new URLSearchParams({ x: 'y'.repeat(9000) }) })).status, 413)
 })
+
+test('a network that asks for the page without end is told to wait', async () => {
+  const ask = async (from: string) =>
+    (await auth.devicePage(new Request('https://flow.example/device'), t.platform, from)).status
+  const statuses = await Promise.all(Array.from({ length: 121 }, (_, i) => ask(`2001:db8:7:7::${i.toString(16)}`)))
+  assert.equal(statuses.filter((status) => status === 429).length, 1)
+  assert.equal(await ask('2001:db8:7:8::1'), 200)
+})

@@ -53,19 +53,19 @@ export async function find(platform: Platform, user_code: string, now: string): 
   return shown(found, user_code)
 }
 
-/** Approves it as the member, or turns it away. */
+/** Approves it as the member, or turns it away. `isNoted`: the edge notes the operation that asked. */
 export async function decide(
   ctx: SignInContext,
   user_code: string,
   status: 'approved' | 'denied',
-  { member, is_bound }: { member: sessions.Member; is_bound: boolean },
+  { member, is_bound, isNoted }: { member: sessions.Member; is_bound: boolean; isNoted: boolean },
 ): Promise<CliLoginRequest> {
   const { platform, now } = ctx
   const hash = codeHash(platform, user_code)
   const decided = await platform.database.platform.tx(async (db) => {
     const decision = { status, user_id: member.user.id, organization_id: member.organization_id, is_bound }
     const request = await store.decide(db, hash, decision, now)
-    if (request) {
+    if (request && !isNoted) {
       const metadata = { client_name: request.client_name, client_address: request.address }
       await noteSignIn(
         ctx,

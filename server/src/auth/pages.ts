@@ -5,16 +5,20 @@
 
 import { auth } from '@flow/contract/auth'
 import { statusOfCode } from '@flow/contract/common'
+import { RateLimiterMemory } from 'rate-limiter-flexible'
 import { newId, type Platform } from '../context.ts'
 import { badRequest, Failure, forbidden, invalid } from '../failure.ts'
 import * as cli from './cli-login.ts'
 import { accept, findInvitation, makesAccount } from './invitations.ts'
 import { html, type Markup, page } from './markup.ts'
+import { networkOf } from './rules.ts'
 import type { Invitation } from './session-store.ts'
 import type { SignInContext } from './sessions.ts'
 import { memberOf, proveByPassword } from './sign-in.ts'
 import * as sso from './sso.ts'
 
+/** Looks and forms of one network in a minute. Guessing passwords is slowed far earlier, where they are checked. */
+const visits = new RateLimiterMemory({ points: 120, duration: 60 })
 const FORM_BYTES_MAX = 8192
 const STATE_COOKIE = 'flow_device_state'
 
@@ -64,6 +68,14 @@ async function draw(
   const log = platform.log.child({ request_id })
   const ctx: SignInContext = { platform, address, request_id, log, now: platform.clock.now().toISOString() }
   let form = new URL(request.url).searchParams
+  const isWelcome = await visits.consume(networkOf(address)).then(
+    () => true,
+    () => false,
+  )
+  if (!isWelcome) {
+    const body = html`<p role="alert">Too many requests. Wait a minute, then go on.</p>`
+    return page(title, { body, headers: { 'retry-after': '60' } }, 429)
+  }
   try {
     if (request.method === 'GET' || request.method === 'HEAD') return page(title, await shows.get(ctx, request, form))
     if (request.method !== 'POST') throw new Failure('METHOD_NOT_ALLOWED', 'This page answers GET and POST only.')
@@ -108,7 +120,10 @@ async function submit(ctx: SignInContext, request: Request, form: URLSearchParam
   const who = code
     ? { member: await sso.takeCode(ctx, code, stateOf(request)), is_bound: true }
     : { member: await byPassword(ctx, email, form.get('password') ?? ''), is_bound: false }
-  const decided = await cli.decide(ctx, user_code, action === 'approve' ? 'approved' : 'denied', who)
+  const decided = await cli.decide(ctx, user_code, action === 'approve' ? 'approved' : 'denied', {
+    ...who,
+    isNoted: false,
+  })
   const next =
     decided.status === 'approved'
       ? `${decided.client_name} is signed in as ${who.member.user.email}.`
