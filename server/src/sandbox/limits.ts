@@ -18,6 +18,7 @@ export const limits = {
   error_stack: 4 * KiB,
   host_argument: MiB,
   host_method: 128,
+  /** Calls and timers of one run. */
   host_calls: 1000,
   host_calls_pending: 64,
   timeout_ms_max: 300_000,
@@ -27,6 +28,8 @@ export const limits = {
   worker_memory_mb: 2048,
   /** A line from a worker holds one output or one host call with its log: more is a worker that is no longer ours. */
   line_from_worker: 4 * MiB,
+  /** Nothing that is well is written to the error stream. */
+  trouble_from_worker: MiB,
 } as const
 
 /** How runs share the workers. */
@@ -46,6 +49,8 @@ export const sharing = {
   sweep_ms: 5,
   queue: 2000,
   queue_per_tenant: 500,
+  /** Inputs and sources that wait, in characters. */
+  queue_size: 128 * MiB,
   /** How often a run is begun that had no effect yet when its worker was lost. */
   attempts: 3,
 } as const

@@ -4,10 +4,15 @@ import { type Isolation, type IsolationLevel, type Launch, launches } from './is
 import { grace, sharing } from './limits.ts'
 import { isCrowded, place } from './placement.ts'
 import { FairQueue, SandboxUnavailable } from './queue.ts'
-import type { Log, Verdict } from './sandbox.ts'
 import { type Order, Task } from './task.ts'
 import { Tenants } from './tenants.ts'
+import type { Verdict } from './verdict.ts'
 import { overdue, WorkerHost } from './worker-host.ts'
+
+export type Log = {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
 
 export type PoolStats = {
   workers: { pid?: number; runs: number; boot_ms?: number; memory_bytes?: number }[]

@@ -14,9 +14,10 @@ export class SandboxUnavailable extends Error {
   }
 }
 
-export class FairQueue<Item extends { tenant: string }> {
+export class FairQueue<Item extends { tenant: string; size: number }> {
   readonly #itemsByTenant = new Map<string, Item[]>()
   #length = 0
+  #size = 0
 
   get length(): number {
     return this.#length
@@ -24,7 +25,7 @@ export class FairQueue<Item extends { tenant: string }> {
 
   add(item: Item): void {
     const own = this.#itemsByTenant.get(item.tenant) ?? []
-    if (this.#length >= sharing.queue) {
+    if (this.#length >= sharing.queue || this.#size + item.size > sharing.queue_size) {
       throw new SandboxUnavailable('SANDBOX_FULL', 'The sandbox is full: too many runs wait for their turn.')
     }
     if (own.length >= sharing.queue_per_tenant) {
@@ -35,6 +36,7 @@ export class FairQueue<Item extends { tenant: string }> {
     }
     if (own.push(item) === 1) this.#itemsByTenant.set(item.tenant, own)
     this.#length++
+    this.#size += item.size
   }
 
   /** Back to where it was, after a start that came to nothing: before all the tenant's others. */
@@ -42,6 +44,7 @@ export class FairQueue<Item extends { tenant: string }> {
     const own = this.#itemsByTenant.get(item.tenant) ?? []
     if (own.unshift(item) === 1) this.#itemsByTenant.set(item.tenant, own)
     this.#length++
+    this.#size += item.size
   }
 
   /** The next item whose tenant may go on now; its tenant then stands last. */
@@ -52,6 +55,7 @@ export class FairQueue<Item extends { tenant: string }> {
       this.#itemsByTenant.delete(tenant)
       if (own.length > 0) this.#itemsByTenant.set(tenant, own)
       this.#length--
+      if (item) this.#size -= item.size
       return item
     }
     return undefined
@@ -64,6 +68,7 @@ export class FairQueue<Item extends { tenant: string }> {
     own.splice(at, 1)
     if (own.length === 0) this.#itemsByTenant.delete(item.tenant)
     this.#length--
+    this.#size -= item.size
     return true
   }
 }

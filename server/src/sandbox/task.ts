@@ -2,7 +2,7 @@
 
 import { hash } from 'node:crypto'
 import { limits } from './limits.ts'
-import type { Fault, HostCall, Language, LogEntry, Verdict } from './sandbox.ts'
+import { FAULT_CODES, type Fault, type HostCall, type Language, type LogEntry, type Verdict } from './verdict.ts'
 import type { Spending } from './wire.ts'
 
 export type Order = {
@@ -21,13 +21,17 @@ export type Order = {
 let lastId = 0
 
 export class Task {
-  readonly id = ++lastId
+  /** Another one for every attempt: what is said about an attempt that was taken back concerns no other. */
+  id = 0
   readonly order: Order
   readonly tenant: string
   /** Equal sources are read and loaded once in each worker, whoever sends them. */
   readonly key: string
   readonly verdict: Promise<Verdict>
+  /** How often its turn has come. */
   attempts = 0
+  /** Calls and timers, together bounded. */
+  asked = 0
   /** Calls to the host. Their effects can't be taken back: after the first, the run is never begun a second time. */
   calls = 0
   /** What it keeps in memory while it waits for the host. */
@@ -38,6 +42,7 @@ export class Task {
   #began: number | undefined
   #timer: NodeJS.Timeout | undefined
   #logs: LogEntry[] = []
+  #logRoom: number = 2 * limits.log
   #memory_bytes: number | undefined
   #resolve: (verdict: Verdict) => void = () => {}
   readonly #onSettled: (task: Task) => void
@@ -52,14 +57,24 @@ export class Task {
     })
   }
 
+  /** What it takes in the queue. */
+  get size(): number {
+    return this.order.code.length + (this.order.input?.length ?? 0)
+  }
+
   /** Its clock runs on through further attempts. */
   get left_ms(): number {
     if (this.#began === undefined) return this.order.timeout_ms
     return this.order.timeout_ms - (performance.now() - this.#began)
   }
 
+  isSent(): void {
+    this.id = ++lastId
+  }
+
   /** Its turn has come. */
   begins(onDeadline: () => void): void {
+    this.attempts++
     this.#began ??= performance.now()
     this.alarm(Math.max(1, this.left_ms), onDeadline)
   }
@@ -77,14 +92,17 @@ export class Task {
   }
 
   spent(spending: Spending): void {
-    if (spending.logs) this.#logs.push(...spending.logs)
+    for (const { level, message, at_ms } of spending.logs ?? []) {
+      this.#logRoom -= message.length
+      if (this.#logRoom > 0) this.#logs.push({ level, message, at_ms: Number(at_ms) })
+    }
     this.cpu_ms = Number(spending.cpu_ms)
     this.#memory_bytes = Number(spending.memory_bytes)
   }
 
   succeed(output: string): void {
     try {
-      this.#settle({ status: 'success', output: JSON.parse(output), ...this.#spending() })
+      this.#settle({ status: 'success', output: parsed(output), ...this.#spending() })
     } catch {
       this.fail({ code: 'not_json', message: 'The result is not JSON.' })
     }
@@ -113,12 +131,18 @@ export class Task {
   }
 }
 
+/** A stranger's JSON: a key that others might take for an object's prototype is left out. */
+export function parsed(json: string): unknown {
+  const isPlain = !/__proto__|\\u005f/i.test(json)
+  return isPlain ? JSON.parse(json) : JSON.parse(json, (key, value) => (key === '__proto__' ? undefined : value))
+}
+
 const rounded = (ms: number) => Math.round(ms * 1000) / 1000
 
-/** A worker is not believed either: nothing longer than it should be leaves the room. */
+/** A worker is not believed either: what leaves the room has the shape and the size it should have. */
 function trimmed({ code, message, line, column, stack }: Fault): Fault {
   return {
-    code,
+    code: FAULT_CODES.includes(code) ? code : 'crashed',
     message: String(message).slice(0, limits.error_message + 200),
     ...(typeof line === 'number' && { line }),
     ...(typeof column === 'number' && { column }),

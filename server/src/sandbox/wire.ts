@@ -3,7 +3,7 @@
  *  exactly one `done`, `wait` or `skip`, in order: so the server always knows whether the worker computes, and what.
  *  The worker has no timers and no other doings of its own. */
 
-import type { Fault, Language, LogEntry } from './sandbox.ts'
+import type { Fault, Language, LogEntry } from './verdict.ts'
 
 export type ToWorker =
   | {

@@ -12,7 +12,7 @@ import { grace, keeping, limits } from './limits.ts'
 import type { Seat } from './placement.ts'
 import { Recent } from './recent.ts'
 import { Slate } from './slate.ts'
-import type { Task } from './task.ts'
+import { parsed, type Task } from './task.ts'
 import type { FromWorker, ToWorker } from './wire.ts'
 
 export type WorkerEvents = {
@@ -27,7 +27,7 @@ export type WorkerEvents = {
   onGone(worker: WorkerHost, culprit: Task | undefined, others: Task[]): void
 }
 
-type Step = { task: Task; isFirst: boolean; since: number }
+type Step = { id: number; task: Task; isFirst: boolean; since: number }
 
 /** Why we ended the process. */
 type Reason = 'no boot' | 'too weak' | 'timeout' | 'cancelled' | 'misbehaved' | 'closed'
@@ -42,8 +42,12 @@ export class WorkerHost implements Seat {
   readonly #sources = new Recent<true>(keeping.sources)
   readonly #tasks = new Map<number, Task>()
   #steps: Step[] = []
+  readonly #patience: NodeJS.Timeout
   #rest = ''
   #trouble = ''
+  #troubles = 0
+  /** What it asked in the name of runs it does not hold (any more). */
+  #strays = 0
   reason: Reason | undefined
   isolation: Isolation | undefined
   boot_ms: number | undefined
@@ -72,11 +76,9 @@ export class WorkerHost implements Seat {
         this.#gone()
         resolve()
       })
-      this.#child.on('error', () => this.#child.pid ?? resolve())
     })
     this.#patience = patience
   }
-  readonly #patience: NodeJS.Timeout
 
   /** When the machine runs out of memory, a worker is what the kernel should take. */
   #dieFirst(): void {
@@ -112,6 +114,10 @@ export class WorkerHost implements Seat {
     return this.#steps[0]?.task
   }
 
+  #isComputing(task: Task): boolean {
+    return this.#steps[0]?.id === task.id
+  }
+
   get computing_ms(): number {
     const head = this.#steps[0]
     return head ? performance.now() - head.since : 0
@@ -125,12 +131,8 @@ export class WorkerHost implements Seat {
 
   /** Resident memory, where the system tells. */
   get memory_bytes(): number | undefined {
-    try {
-      const pages = readFileSync(`/proc/${this.pid}/statm`, 'utf8').split(' ')[1]
-      return Number(pages) * 4096
-    } catch {
-      return undefined
-    }
+    const pages = this.pid === undefined ? 0 : residentPages(this.pid)
+    return pages > 0 ? pages * 4096 : undefined
   }
 
   // ---- what the pool asks for
@@ -139,7 +141,7 @@ export class WorkerHost implements Seat {
     const { code, language, entry_point, input, memory_mb } = task.order
     const isKept = this.#sources.get(task.key) === true
     if (!isKept) this.#sources.set(task.key, true)
-    task.attempts++
+    task.isSent()
     this.#tasks.set(task.id, task)
     this.#step(task, true, {
       t: 'run',
@@ -156,7 +158,7 @@ export class WorkerHost implements Seat {
 
   /** Takes a run out. What computes can't be taken: it is told to end, and killed with its worker if it does not. */
   withdraw(task: Task): void {
-    if (this.computing !== task) {
+    if (!this.#isComputing(task)) {
       this.#leaves(task)
       this.#write({ t: 'drop', id: task.id })
       return
@@ -167,14 +169,14 @@ export class WorkerHost implements Seat {
     }
     this.#slate.write(task.id)
     setTimeout(() => {
-      if (this.computing === task) this.kill('cancelled')
+      if (this.#isComputing(task)) this.kill('cancelled')
     }, grace.watchdog_ms).unref()
   }
 
   /** Runs that stand behind a long step go back, and another worker may have them. */
   reclaim(): void {
-    for (const { task, isFirst } of this.#steps.slice(1)) {
-      if (!isFirst || !this.#tasks.has(task.id)) continue
+    for (const { id, task, isFirst } of this.#steps.slice(1)) {
+      if (!isFirst || !this.#tasks.has(id)) continue
       this.withdraw(task)
       this.#events.onReturned(task)
     }
@@ -194,7 +196,7 @@ export class WorkerHost implements Seat {
   // ---- steps
 
   #step(task: Task, isFirst: boolean, message: ToWorker): void {
-    this.#steps.push({ task, isFirst, since: performance.now() })
+    this.#steps.push({ id: task.id, task, isFirst, since: performance.now() })
     if (this.#steps.length === 1) this.#startClock()
     this.#write(message)
   }
@@ -212,14 +214,14 @@ export class WorkerHost implements Seat {
 
   #startClock(): void {
     const head = this.#steps[0]
-    if (head?.isFirst && this.#tasks.has(head.task.id)) head.task.begins(() => this.#deadline(head.task))
+    if (head?.isFirst && this.#tasks.has(head.id)) head.task.begins(() => this.#deadline(head.task))
   }
 
   /** The worker interrupts a run at its deadline by itself; here are the waiting ones, and those it can't. */
   #deadline(task: Task): void {
-    if (this.computing === task) {
+    if (this.#isComputing(task)) {
       task.alarm(grace.watchdog_ms, () => {
-        if (this.computing === task) this.kill('timeout')
+        if (this.#isComputing(task)) this.kill('timeout')
         else this.#deadline(task)
       })
       return
@@ -246,6 +248,8 @@ export class WorkerHost implements Seat {
 
   #complain(text: string): void {
     this.#trouble = (this.#trouble + text).slice(-2000)
+    this.#troubles += text.length
+    if (this.#troubles > limits.trouble_from_worker) this.kill('misbehaved')
   }
 
   #read(text: string): void {
@@ -276,13 +280,15 @@ export class WorkerHost implements Seat {
     const task = this.#tasks.get(message.id)
     if (message.t === 'call' || message.t === 'sleep') {
       if (task) this.#asked(task, message)
+      else if (++this.#strays > limits.host_calls * 10) this.kill('misbehaved')
       return
     }
     const step = this.#steps[0]
-    if (step?.task.id !== message.id) {
+    if (step?.id !== message.id) {
       this.kill('misbehaved')
       return
     }
+    this.#strays = 0
     this.#stepEnded()
     if (task) this.#stepped(task, message, step.isFirst)
     if (message.t === 'done' && message.retire) this.isRetiring = true
@@ -298,7 +304,8 @@ export class WorkerHost implements Seat {
       this.kill('too weak')
       return
     }
-    this.isolation = { level: this.launch.level, layers, gaps }
+    const namespaces = this.launch.level === 'bubblewrap' ? ['namespaces'] : []
+    this.isolation = { level: this.launch.level, layers: [...layers, ...namespaces], gaps }
     this.#events.onUp(this)
   }
 
@@ -320,33 +327,34 @@ export class WorkerHost implements Seat {
   }
 
   #asked(task: Task, message: Extract<FromWorker, { t: 'call' | 'sleep' }>): void {
-    if (++task.calls > limits.host_calls) {
+    const answer = (ok: boolean, value: string) => this.#answer(message.id, message.call, ok, value)
+    if (++task.asked > limits.host_calls) {
       this.kill('misbehaved')
       return
     }
     if (message.t === 'sleep') {
-      task.calls--
       const ms = Math.min(Math.max(0, Number(message.ms)), limits.timeout_ms_max)
-      setTimeout(() => this.#answer(task, message.call, true, 'null'), ms).unref()
+      setTimeout(answer, ms, true, 'null').unref()
       return
     }
     const { host } = task.order
     if (!host) {
-      this.#answer(task, message.call, false, 'This code has no host to call.')
+      answer(false, 'This code has no host to call.')
       return
     }
+    task.calls++
     answerOf(host, message).then(
-      (value) => this.#answer(task, message.call, true, value),
+      (value) => answer(true, value),
       (error: unknown) => {
         const said = error instanceof Error ? error.message : 'The call failed.'
-        this.#answer(task, message.call, false, said.slice(0, limits.error_message))
+        answer(false, said.slice(0, limits.error_message))
       },
     )
   }
 
-  #answer(task: Task, call: number, ok: boolean, value: string): void {
-    if (task.isSettled || this.#tasks.get(task.id) !== task) return
-    this.#step(task, false, { t: 'ret', id: task.id, call, ok, value })
+  #answer(id: number, call: number, ok: boolean, value: string): void {
+    const task = this.#tasks.get(id)
+    if (task && !task.isSettled) this.#step(task, false, { t: 'ret', id, call, ok, value })
   }
 
   #write(message: ToWorker): void {
@@ -355,24 +363,36 @@ export class WorkerHost implements Seat {
 
   #gone(): void {
     this.#slate?.close()
-    const culprit = this.#tasks.get(this.computing?.id ?? 0)
-    const unbegun = new Set(this.#steps.slice(1).map((step) => (step.isFirst ? step.task : undefined)))
+    const culprit = this.#tasks.get(this.#steps[0]?.id ?? 0)
+    const unbegun = new Set(this.#steps.slice(1).map((step) => (step.isFirst ? step.id : 0)))
     const held = [...this.#tasks.values()]
-    for (const task of held) this.#leaves(task)
     this.#steps = []
-    for (const task of held) if (unbegun.has(task)) this.#events.onReturned(task)
-    const others = held.filter((task) => task !== culprit && !unbegun.has(task))
+    for (const task of held) this.#leaves(task)
+    for (const task of held) if (unbegun.has(task.id)) this.#events.onReturned(task)
+    const others = held.filter((task) => task !== culprit && !unbegun.has(task.id))
     this.#events.onGone(this, culprit, others)
   }
 }
 
 export const overdue = (task: Task) => `It ran longer than ${task.order.timeout_ms} ms and was ended.`
 
+/** Of a process and all it has started: with namespaces the worker is not the process we started. */
+function residentPages(pid: number): number {
+  try {
+    const own = Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1])
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean)
+    return children.reduce((sum, child) => sum + residentPages(Number(child)), own)
+  } catch {
+    return 0
+  }
+}
+
 async function answerOf(
   host: (method: string, args: unknown) => Promise<unknown>,
   { method, args }: { method: string; args: string },
 ): Promise<string> {
-  const value = await host(String(method), JSON.parse(args))
+  if (args.length > limits.host_argument) throw new Error('The argument of this call is too large.')
+  const value = await host(String(method), parsed(args))
   const text = JSON.stringify(value === undefined ? null : value) ?? 'null'
   if (text.length > limits.input) throw new Error('The answer to this call is too large.')
   return text

@@ -1,17 +1,20 @@
 /** What went wrong in a guest, told to its author: their own frames, their own lines. */
 
 import { limits } from '../limits.ts'
-import type { Fault, FaultCode } from '../sandbox.ts'
+import type { Fault, FaultCode } from '../verdict.ts'
 
 /** As the prelude's `describe` tells it. Every word of it is the guest's. */
 type Told = { kind?: unknown; message?: unknown; stack?: unknown }
 
-const KINDS: ReadonlySet<unknown> = new Set<FaultCode>(['syntax', 'threw', 'stack_overflow', 'out_of_memory'])
+const KINDS: ReadonlySet<unknown> = new Set<FaultCode>(['stack_overflow', 'out_of_memory'])
 
 export function faultOf(description: string, filename: string): Fault {
   const told = read(description)
   const code = KINDS.has(told.kind) ? (told.kind as FaultCode) : 'threw'
-  const message = typeof told.message === 'string' ? told.message.slice(0, limits.error_message) : 'It threw something.'
+  const message =
+    typeof told.message === 'string'
+      ? told.message.slice(0, limits.error_message)
+      : 'It threw something that cannot be read.'
   const frames = typeof told.stack === 'string' ? ownFrames(told.stack, filename) : []
   const [line, column] = placeOf(frames[0] ?? '')
   const stack = frames.length > 0 ? frames.join('\n').slice(0, limits.error_stack) : undefined

@@ -5,7 +5,7 @@
 import { readFileSync, readSync, writeSync } from 'node:fs'
 import { keeping, sharing } from '../limits.ts'
 import { Recent } from '../recent.ts'
-import type { Fault } from '../sandbox.ts'
+import type { Fault } from '../verdict.ts'
 import type { FromWorker, ToWorker } from '../wire.ts'
 import { lock } from './lock.ts'
 import { type Ground, loadEngine, Machine, type Template } from './machine.ts'
@@ -93,6 +93,7 @@ class Worker {
     const run = new Run(order.id, machine, this.#ground, {
       filename: source.filename,
       timeout_ms: order.timeout_ms,
+      memory_mb: order.memory_mb,
       template_bytes: template?.bytes ?? this.#ground.memory.length,
       send,
       isCalledOff,

@@ -17,7 +17,6 @@
   const NativeMap = Map
   const NativePromise = Promise
   const NativeInternalError = InternalError
-  const NativeSyntaxError = SyntaxError
   const NativeRangeError = RangeError
   const text = String
   const slice = (string, length) => apply(text.prototype.slice, string, [0, length])
@@ -37,7 +36,6 @@
 
   /** The kinds the engine itself throws, told by class and by the engine's own words. */
   const kindOf = (error) => {
-    if (isOneOf(error, NativeSyntaxError)) return 'syntax'
     const message = text(error.message)
     if (isOneOf(error, NativeRangeError) && message === 'Maximum call stack size exceeded') return 'stack_overflow'
     if (isOneOf(error, NativeInternalError) && message === 'out of memory') return 'out_of_memory'
@@ -45,23 +43,19 @@
   }
 
   const describe = (error) => {
-    if (error === null || typeof error !== 'object') {
-      let shown = 'something'
-      try {
-        shown = typeof error === 'string' ? error : show(error, 0)
-      } catch {}
-      return stringify({ kind: 'threw', message: slice(shown, 2048) })
-    }
-    const told = { kind: 'threw', message: 'an error that cannot be read' }
+    const told = { __proto__: null, kind: 'threw', message: 'It threw something that cannot be read.', stack: '' }
     try {
+      if (error === null || typeof error !== 'object') {
+        const shown = show(error, 0)
+        told.message = slice(typeof error === 'string' ? shown : `It threw ${shown}.`, 2048)
+        return stringify(told)
+      }
       told.kind = kindOf(error)
       const { name, message, stack, cause } = error
       const said = message === undefined || message === '' ? '' : text(message)
       const title = name === undefined ? 'Error' : text(name)
-      told.message = slice(
-        said === '' ? (isOneOf(error, NativeError) ? title : show(error, 0)) : `${title}: ${said}`,
-        2048,
-      )
+      if (said !== '') told.message = slice(`${title}: ${said}`, 2048)
+      else told.message = slice(isOneOf(error, NativeError) ? title : `It threw ${show(error, 0)}.`, 2048)
       if (typeof stack === 'string') told.stack = slice(stack, 8192)
       if (cause !== undefined && cause !== null)
         told.message += slice(` (cause: ${cause.message ?? show(cause, 0)})`, 512)

@@ -1,7 +1,7 @@
 /** One run in one machine: loaded, called, continued with each of the host's answers, ended once. */
 
 import { limits } from '../limits.ts'
-import type { Fault, LogEntry } from '../sandbox.ts'
+import type { Fault, LogEntry } from '../verdict.ts'
 import type { FromWorker } from '../wire.ts'
 import { faultOf } from './faults.ts'
 import { Answer, type Ground, type Guest, type Machine } from './machine.ts'
@@ -19,6 +19,7 @@ export class Run implements Guest {
   readonly #deadline: number
   readonly #bytesBefore: number
   readonly #bytesAtStart: number
+  readonly #memory_bytes_max: number
   #calls = 0
   #pending = 0
   #cpu_ms = 0
@@ -35,6 +36,7 @@ export class Run implements Guest {
     options: {
       filename: string
       timeout_ms: number
+      memory_mb: number
       template_bytes: number
       send: (message: FromWorker) => void
       isCalledOff: (id: number) => boolean
@@ -49,6 +51,7 @@ export class Run implements Guest {
     this.#deadline = this.#began + options.timeout_ms
     this.#bytesBefore = machine.bytes
     this.#bytesAtStart = options.template_bytes
+    this.#memory_bytes_max = options.memory_mb * 1024 * 1024
   }
 
   get isWaiting(): boolean {
@@ -63,7 +66,7 @@ export class Run implements Guest {
     machine.deadline = this.#deadline
     try {
       work()
-      if (!machine.settle() && !this.ending) this.ending = { error: this.#interrupted() }
+      if (!machine.settle(() => this.ending !== undefined) && !this.ending) this.ending = { error: this.#interrupted() }
     } catch (error) {
       this.isBroken = true
       this.ending ??= { error: machine.interruption ? this.#interrupted() : brokenBy(error) }
@@ -75,6 +78,7 @@ export class Run implements Guest {
 
   #interrupted(): Fault {
     if (this.machine.interruption === 'called off') return { code: 'cancelled', message: 'It was cancelled.' }
+    if (this.machine.interruption === 'memory') return OUT_OF_MEMORY
     const ms = Math.round(this.#deadline - this.#began)
     return { code: 'timeout', message: `It ran longer than ${ms} ms and was ended.` }
   }
@@ -83,11 +87,14 @@ export class Run implements Guest {
   load(source: string): number | undefined {
     const loaded = this.machine.evaluate(source, this.filename)
     if (loaded.state === 'loaded') return loaded.at
-    if (loaded.state === 'threw') this.ending = { error: this.#failedImport(source) ?? this.describe(loaded.at) }
     if (loaded.state === 'pending') {
       const message = 'The module waits at its top level for something that never comes.'
       this.ending = { error: { code: 'never_resolves', message } }
+      return undefined
     }
+    const fault = this.#failedImport(source) ?? this.describe(loaded.at)
+    const isSyntax = loaded.state === 'unread' && fault.code === 'threw'
+    this.ending = { error: isSyntax ? { ...fault, code: 'syntax' } : fault }
     return undefined
   }
 
@@ -112,7 +119,14 @@ export class Run implements Guest {
     const { machine } = this
     const told = machine.call(this.#ground.functions.describe, thrown)
     if (machine.isException(told)) return { code: 'threw', message: 'It threw something that cannot be read.' }
-    return faultOf(machine.read(told), this.filename)
+    return this.#told(machine.read(told))
+  }
+
+  /** Without memory left even for the error, the engine throws null. */
+  #told(description: string): Fault {
+    const fault = faultOf(description, this.filename)
+    const isFull = this.machine.bytes - this.#bytesBefore > 0.8 * this.#memory_bytes_max
+    return isFull && fault.message === 'It threw null.' ? OUT_OF_MEMORY : fault
   }
 
   start(entryPoint: string, input: string): void {
@@ -168,7 +182,7 @@ export class Run implements Guest {
   }
 
   #endingOf(kind: string, value: string): Ending {
-    if (kind === 'threw') return { error: faultOf(value, this.filename) }
+    if (kind === 'threw') return { error: this.#told(value) }
     if (kind !== 'value') {
       return {
         error: { code: 'not_json', message: `The result is not JSON: ${value.slice(0, limits.error_message)}.` },
@@ -194,12 +208,14 @@ export class Run implements Guest {
   }
 }
 
+const OUT_OF_MEMORY: Fault = { code: 'out_of_memory', message: 'It needs more memory than it may have.' }
+
 /** What the WebAssembly machine itself throws: its native stack is used up, or it hit a trap. */
 function brokenBy(error: unknown): Fault {
   if (error instanceof RangeError)
     return { code: 'stack_overflow', message: 'It recursed until the stack was used up.' }
   if (error instanceof Error && error.message.includes('malloc')) {
-    return { code: 'out_of_memory', message: 'It used more memory than it may.' }
+    return OUT_OF_MEMORY
   }
   return { code: 'crashed', message: 'The machine it ran in broke.' }
 }

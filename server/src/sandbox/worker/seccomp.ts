@@ -56,17 +56,19 @@ const refusedBeforeExec = {
 
 // biome-ignore format: a table
 const allowedInside = {
-  read: 0, write: 1, readv: 19, writev: 20, pread64: 17, close: 3, lseek: 8, poll: 7,
+  read: 0, write: 1, readv: 19, writev: 20, pread64: 17, close: 3, fstat: 5, lseek: 8, poll: 7,
   mmap: 9, mprotect: 10, munmap: 11, brk: 12, mremap: 25, madvise: 28, mincore: 27, membarrier: 324,
   pkey_mprotect: 329, pkey_alloc: 330, pkey_free: 331,
   rt_sigaction: 13, rt_sigprocmask: 14, rt_sigreturn: 15, sigaltstack: 131, restart_syscall: 219,
-  futex: 202, sched_yield: 24, sched_getaffinity: 204, set_robust_list: 273, rseq: 334, getcpu: 309,
+  futex: 202, sched_yield: 24, sched_getaffinity: 204, sched_getparam: 143, sched_getscheduler: 145, set_robust_list: 273, rseq: 334, getcpu: 309,
   nanosleep: 35, clock_nanosleep: 230, clock_gettime: 228, clock_getres: 229, gettimeofday: 96, time: 201,
   epoll_wait: 232, epoll_pwait: 281, epoll_ctl: 233,
   getpid: 39, gettid: 186, getrusage: 98, times: 100, sysinfo: 99, uname: 63, getrandom: 318,
   exit: 60, exit_group: 231,
 } as const
 
+const FCNTL = 72
+const F_SETFL = 4
 const CLONE = 56
 const CLONE3 = 435
 const TGKILL = 234
@@ -82,6 +84,12 @@ export function filterInside(pid: number): Uint8Array {
   return assembled([
     ...opening,
     ...allowed,
+    // Flags of its own files, which Node puts right when it exits.
+    [JUMP_EQUAL, 0, 4, FCNTL],
+    [LOAD, 0, 0, argumentAt(1)],
+    [JUMP_AT_LEAST, 1, 0, F_SETFL + 1],
+    allow,
+    refuse(EPERM),
     // glibc falls back to clone, whose flags a filter can see.
     ...when(CLONE3, refuse(ENOSYS)),
     [JUMP_EQUAL, 0, 3, CLONE],

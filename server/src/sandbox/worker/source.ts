@@ -3,7 +3,7 @@
 
 import { stripTypeScriptTypes } from 'node:module'
 import { limits } from '../limits.ts'
-import type { Fault, Language } from '../sandbox.ts'
+import type { Fault, Language } from '../verdict.ts'
 
 export type Source = { text: string; filename: string } | { refused: Fault; isSpoiled?: boolean }
 
@@ -36,8 +36,10 @@ function refusalOf(error: unknown): Source {
   return { refused: { code: 'syntax', message, line, column } }
 }
 
-/** The stripper tells the place only in a drawing of it: `:3`, the line, and carets under the column. */
+/** The stripper tells the place only in a drawing of it: `:3`, some lines, and carets under the column. */
 function placeOf(error: Error): [number | undefined, number | undefined] {
-  const place = /^:(\d+)\n[^\n]*\n([ \t]*)\^/.exec(error.stack ?? '')
-  return place ? [Number(place[1]), (place[2] ?? '').length + 1] : [undefined, undefined]
+  const [head = '', ...drawing] = (error.stack ?? '').split('\n', 50)
+  const line = /^:(\d+)$/.exec(head)?.[1]
+  const carets = drawing.find((text) => /^[ \t]*\^+$/.test(text))
+  return [line === undefined ? undefined : Number(line), carets === undefined ? undefined : carets.indexOf('^') + 1]
 }

@@ -1,0 +1,61 @@
+/** What is asked of the sandbox and what comes back. */
+
+export type Language = 'javascript' | 'typescript'
+
+/** Calls a run makes to the host. The function decides with the rights of whoever started the run, never by what the
+ *  guest says of itself; the message of what it throws is shown to the guest. */
+export type HostCall = (method: string, args: unknown) => Promise<unknown>
+
+export type Job = {
+  language: Language
+  /** An ES module that imports nothing. */
+  code: string
+  /** The name of the exported function that is called; `default` for the default export. */
+  entry_point: string
+  /** JSON: the function's one argument. */
+  input: unknown
+  /** Whose turn it is: tenants take turns, and each has a limit of runs at a time. */
+  tenant: string
+  timeout_ms: number
+  memory_mb: number
+  /** Aborting it ends the run as `cancelled`. */
+  signal?: AbortSignal
+  /** Without it the guest's host calls are refused. */
+  host?: HostCall
+}
+
+export const FAULT_CODES = [
+  'syntax',
+  'source_too_large',
+  'import_refused',
+  'no_entry_point',
+  'threw',
+  'input_not_json',
+  'input_too_large',
+  'not_json',
+  'output_too_large',
+  'timeout',
+  'out_of_memory',
+  'stack_overflow',
+  'never_resolves',
+  'crashed',
+  'cancelled',
+] as const
+export type FaultCode = (typeof FAULT_CODES)[number]
+
+/** What is told to the author of the code: places and frames are in their own source. */
+export type Fault = { code: FaultCode; message: string; line?: number; column?: number; stack?: string }
+
+export type LogEntry = { level: 'debug' | 'info' | 'warn' | 'error'; message: string; at_ms: number }
+
+export type Spent = {
+  /** At most 256 KiB; a last entry says so when there was more. */
+  logs: LogEntry[]
+  /** From its start in a worker to its end, waiting included; the wait for a turn is not. */
+  duration_ms: number
+  cpu_ms?: number
+  /** The machine's linear memory at its largest. */
+  memory_bytes?: number
+}
+
+export type Verdict = ({ status: 'success'; output: unknown } & Spent) | ({ status: 'error'; error: Fault } & Spent)
