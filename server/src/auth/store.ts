@@ -41,6 +41,7 @@ export const listKeys = (at: Scope, list: KeyList) =>
       last_used_at: 'k.last_used_at',
       expires_at: 'k.expires_at',
     },
+    nullable: ['last_used_at', 'expires_at'],
     id: 'k.id',
     parameters: list,
   })

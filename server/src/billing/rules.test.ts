@@ -30,6 +30,6 @@ test('every service type has a price that is a whole number of nanocredits', () 
   }
 })
 
-test('a month begins with its first moment, UTC', () => {
-  assert.equal(monthOf('2026-02-28T23:59:59.999Z'), '2026-02-01T00:00:00.000Z')
+test('a month is named by its first day, UTC', () => {
+  assert.equal(monthOf('2026-02-28T23:59:59.999Z'), '2026-02-01')
 })

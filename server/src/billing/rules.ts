@@ -27,5 +27,5 @@ export function badgeOf(purchased: number, consumed: number): Badge {
   return remaining <= purchased * LOW ? 'low_balance' : 'healthy'
 }
 
-/** The first moment of the calendar month, UTC. */
-export const monthOf = (now: string): string => `${now.slice(0, 7)}-01T00:00:00.000Z`
+/** The calendar month (UTC), named by its first day. */
+export const monthOf = (now: string): string => `${now.slice(0, 7)}-01`

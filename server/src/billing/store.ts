@@ -56,7 +56,8 @@ export type Totals = {
   subscription: z.infer<typeof Subscription>
 }
 
-/** The whole summary in one statement, so that its numbers belong together. */
+/** The whole summary in one statement, so that its numbers belong together. What was consumed is read from the totals
+ *  that the database keeps of the ledger. */
 export const totals = (at: Tenant, month: string): Promise<Totals> =>
   at.db.one(sql`
     select bought.purchased, used.consumed, used.this_month,
@@ -75,15 +76,15 @@ export const totals = (at: Tenant, month: string): Promise<Totals> =>
       where organization_id = ${at.organization_id}) bought
     cross join (
       select coalesce(sum(nanocredits), 0) as consumed,
-        coalesce(sum(nanocredits) filter (where created_at >= ${month}), 0) as this_month
-      from ledger where organization_id = ${at.organization_id}) used
+        coalesce(sum(nanocredits) filter (where month = ${month}::date), 0) as this_month
+      from ledger_totals where organization_id = ${at.organization_id}) used
     where s.organization_id = ${at.organization_id}`)
 
 /** Whether the budget of the month is used up. Without a budget it never is. */
 export const overBudget = (at: Tenant, month: string): Promise<{ over: boolean } | undefined> =>
   at.db.maybe(sql`
-    select coalesce(sum(l.nanocredits), 0) >= b.nanocredits as over
-    from budgets b left join ledger l on l.organization_id = b.organization_id and l.created_at >= ${month}
+    select coalesce(sum(t.nanocredits), 0) >= b.nanocredits as over
+    from budgets b left join ledger_totals t on t.organization_id = b.organization_id and t.month = ${month}::date
     where b.organization_id = ${at.organization_id} group by b.nanocredits`)
 
 export const setBudget = (at: Tenant, nanocredits: number, now: string): Promise<number> =>
@@ -138,6 +139,7 @@ export function usage(at: Tenant, query: UsageQuery, parameters: Parameters<type
       group by s.organization_id, s.key) g`,
     where: [sql`true`],
     sortable: { credits_debited: 'g.nanocredits', key: 'g.key' },
+    nullable: ['key'],
     id: 'g.key',
     parameters,
   })

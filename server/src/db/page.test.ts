@@ -17,6 +17,7 @@ const read = (rows: Row[], parameters: { limit: number; offset: number; order?: 
     from: rowsOf(rows),
     where: [sql`r.id > ${0}`],
     sortable: { place: 'r.place', name: 'r.name' },
+    nullable: ['place'],
     id: 'r.id',
     parameters: { sort: 'place', order: 'asc', ...parameters },
   })

@@ -13,6 +13,9 @@ export type PageQuery = {
   where: [Sql, ...Sql[]]
   /** What each value of `sort` means in SQL. Text of the program, never of a caller. */
   sortable: Record<string, string>
+  /** Those values of `sort` whose column may be null: such rows come last in either order. No index helps to sort so,
+   *  therefore it is said only where it is needed. */
+  nullable?: readonly string[]
   /** The column that breaks ties. */
   id: string
   parameters: ListParameters
@@ -23,7 +26,8 @@ export async function page<Item extends object>(db: Db, query: PageQuery): Promi
   const { limit, offset, sort, order } = query.parameters
   const column = query.sortable[sort]
   if (!column) throw new Error(`this list does not sort by "${sort}"`)
-  const place = raw(`${column} ${order} nulls last, ${query.id} ${order}`)
+  const nulls = query.nullable?.includes(sort) ? ' nulls last' : ''
+  const place = raw(`${column} ${order}${nulls}, ${query.id} ${order}`)
   const where = join(query.where, ' and ')
 
   type Row = Item & { page_total: number; page_place: number | null }

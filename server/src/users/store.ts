@@ -40,6 +40,7 @@ export function list(at: Tenant, input: Parsed<(typeof users)['list']>, now: str
     from: members,
     where,
     sortable: { created_at: 'm.created_at', name: 'lower(m.name)', email: 'u.email', joined_at: 'm.joined_at' },
+    nullable: ['joined_at'],
     id: 'u.id',
     parameters: input,
   })

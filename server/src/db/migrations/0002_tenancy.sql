@@ -229,6 +229,28 @@ create index ledger_by_time on ledger (organization_id, created_at, id) include 
 select flow_tenant('ledger');
 select flow_append_only('ledger');
 
+-- The sum of the ledger by month (UTC), so that nobody adds up a million lines to see whether the budget holds one
+-- more. The database keeps it, in the transaction of the line itself; in shards, so that writers seldom meet on a row.
+create table ledger_totals (
+  organization_id uuid not null,
+  month date not null,
+  shard integer not null,
+  nanocredits bigint not null,
+  primary key (organization_id, month, shard)
+) with (fillfactor = 50);
+select flow_tenant('ledger_totals');
+
+create function flow_add_to_totals() returns trigger language plpgsql as $$
+begin
+  insert into ledger_totals as total (organization_id, month, shard, nanocredits)
+  select organization_id, date_trunc('month', created_at at time zone 'UTC')::date, pg_backend_pid() % 32, sum(nanocredits)
+  from written group by 1, 2 order by 1, 2
+  on conflict (organization_id, month, shard) do update set nanocredits = total.nanocredits + excluded.nanocredits;
+  return null;
+end $$;
+create trigger add_to_totals after insert on ledger referencing new table as written
+  for each statement execute function flow_add_to_totals();
+
 create table audit_events (
   event_id uuid primary key,
   organization_id uuid not null,
