@@ -36,8 +36,8 @@ export const Subscription = z
 export const Badge = z
   .enum(['healthy', 'low_balance', 'critical', 'overdrawn'])
   .describe(
-    'By what remains of the credits ever purchased: `healthy` above 20 %, `low_balance` up to 20 %, `critical` up to 5 %, ' +
-      '`overdrawn` when more was consumed than purchased.',
+    'By what remains of the credits ever purchased: `healthy` above 20 %, `low_balance` up to 20 %, ' +
+      '`critical` up to 5 %, `overdrawn` when more was consumed than purchased.',
   )
 export type Badge = z.infer<typeof Badge>
 

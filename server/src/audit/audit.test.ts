@@ -212,17 +212,18 @@ test('an event that was put in past the product is found, with a link of its own
   const columns = raw(`organization_id, workspace_id, event_type, "timestamp", actor, actor_kind, actor_name, user_id,
     actor_ip, resource_type, resource_id, action, outcome, request_id, metadata`)
   const forged = newId()
-  const forge = (id: string) =>
-    sql`insert into audit_events (event_id, ${columns}) select ${forged}, ${columns} from audit_events where event_id = ${id}`
+  const forge = (as: string, id = '') => sql`
+    insert into audit_events (event_id, ${columns})
+    select ${as}, ${columns} from audit_events where event_id = ${id}`
 
-  const bare = await tampered((_, ids) => asOwner(forge(ids[0] ?? '')))
+  const bare = await tampered((_, ids) => asOwner(forge(forged, ids[0])))
   assert.equal(bare.first_broken?.reason, 'unchained')
   assert.equal(bare.first_broken?.event_id, forged)
 
   const other = newId()
   const linked = await tampered((organization_id, ids) =>
     asOwner(
-      sql`insert into audit_events (event_id, ${columns}) select ${other}, ${columns} from audit_events where event_id = ${ids[0]}`,
+      forge(other, ids[0]),
       sql`insert into audit_chain (organization_id, seq, event_id, hash)
         select ${organization_id}, 11, ${other}, hash from audit_chain where event_id = ${ids[9]}`,
     ),

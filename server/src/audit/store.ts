@@ -85,7 +85,8 @@ export const takePending = (at: Tenant, limit: number): Promise<AuditEvent[]> =>
   at.db.many(sql`
     with taken as (
       delete from audit_pending where event_id in (
-        select event_id from audit_pending where organization_id = ${at.organization_id} order by event_id limit ${limit})
+        select event_id from audit_pending
+        where organization_id = ${at.organization_id} order by event_id limit ${limit})
       returning event_id)
     select ${columns} from audit_events e join taken on taken.event_id = e.event_id
     where e.organization_id = ${at.organization_id} order by e.event_id`)

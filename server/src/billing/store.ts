@@ -89,7 +89,8 @@ export const overBudget = (at: Tenant, month: string): Promise<{ over: boolean }
 
 export const setBudget = (at: Tenant, nanocredits: number, now: string): Promise<number> =>
   at.db.run(sql`
-    insert into budgets (organization_id, nanocredits, updated_at) values (${at.organization_id}, ${nanocredits}, ${now})
+    insert into budgets (organization_id, nanocredits, updated_at)
+    values (${at.organization_id}, ${nanocredits}, ${now})
     on conflict (organization_id) do update set nanocredits = excluded.nanocredits, updated_at = excluded.updated_at`)
 
 export const removeBudget = (at: Tenant): Promise<number> =>
@@ -194,7 +195,8 @@ export type NewPurchase = {
 export const insertPurchase = (at: Tenant, made: NewPurchase): Promise<Purchase> =>
   at.db.one(sql`
     insert into credit_purchases as p (id, organization_id, nanocredits, note, created_by, created_at)
-    values (${made.id}, ${at.organization_id}, ${made.nanocredits}, ${made.note}, ${made.created_by}, ${made.created_at})
+    values (${made.id}, ${at.organization_id}, ${made.nanocredits}, ${made.note}, ${made.created_by},
+      ${made.created_at})
     returning ${purchaseColumns}`)
 
 export const insertSubscription = (at: Tenant, product_name: string, now: string): Promise<number> =>

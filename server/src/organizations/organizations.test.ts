@@ -237,7 +237,7 @@ test('a key is shown once, works, and is refused from the moment it is revoked',
   assert.equal((await alice.organizations.listApiKeys({ search: 'ci' })).total, 0)
 })
 
-test("a key for the past, or for another organization's workspace, is refused; another organization's key is not there", async () => {
+test("a key for the past or for another organization's workspace is refused, and another's key is not there", async () => {
   const [one, two] = [await newOrganization(), await newOrganization()]
   await assert.rejects(one.alice.organizations.createApiKey({ name: 'Old', expires_at: '2020-01-01T00:00:00Z' }), {
     code: 'VALIDATION_ERROR',

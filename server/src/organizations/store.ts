@@ -60,7 +60,8 @@ export type NewOrganization = {
 export const insert = (db: Db, made: NewOrganization): Promise<Organization | undefined> =>
   db.maybe(sql`
     insert into organizations as o (id, name, slug, default_workspace_id, created_at, updated_at)
-    values (${made.id}, ${made.name}, ${made.slug}, ${made.default_workspace_id}, ${made.created_at}, ${made.created_at})
+    values (${made.id}, ${made.name}, ${made.slug}, ${made.default_workspace_id}, ${made.created_at},
+      ${made.created_at})
     on conflict (slug) do nothing
     returning ${columns}`)
 

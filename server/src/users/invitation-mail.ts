@@ -38,5 +38,6 @@ const textOf = ({ inviter, organization_name, message, expires_at }: store.Lette
     `${inviter} invites you to work in "${organization_name}" on Flow.`,
     ...(message ? [message] : []),
     `Accept the invitation here:\n${link}`,
-    `The link is good until ${expires_at.slice(0, 16).replace('T', ' ')} UTC, once. If you don't know the sender, do nothing.`,
+    `The link is good until ${expires_at.slice(0, 16).replace('T', ' ')} UTC, once.`,
+    "If you don't know the sender, do nothing.",
   ].join('\n\n')

@@ -17,7 +17,8 @@ export const accountOf = (db: Db, email: string, name: string, now: string): Pro
 export const givePassword = async (db: Db, user_id: string, password_hash: string, now: string): Promise<boolean> =>
   (await store.givePassword(db, user_id, password_hash, now)) === 1
 
-/** Makes somebody an active member with these roles, named as their account unless told. False when they are a member in any state already. */
+/** Makes somebody an active member with these roles, named as their account unless told. False when they
+ *  are a member in any state already. */
 export async function join(
   at: Tenant,
   who: { user_id: string; grants: Grant[]; now: string; name?: string },

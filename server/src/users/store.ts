@@ -15,7 +15,9 @@ const statusAt = (now: string): Sql =>
 
 const columnsAt = (now: string): Sql => sql`
   u.id, u.email, m.name, m.title, ${statusAt(now)} as status,
-  coalesce((select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('role', g.role, 'scope', g.scope, 'scope_id', g.scope_id))
+  coalesce((
+    select jsonb_agg(
+      jsonb_strip_nulls(jsonb_build_object('role', g.role, 'scope', g.scope, 'scope_id', g.scope_id))
       order by g.role, g.scope, g.scope_id)
     from grants g where g.organization_id = m.organization_id and g.user_id = m.user_id), '[]') as grants,
   m.invited_by, i.expires_at as invitation_expires_at, i.sent_at as invitation_sent_at, m.joined_at, m.created_at,
@@ -48,7 +50,8 @@ export function list(at: Tenant, input: Parsed<(typeof users)['list']>, now: str
 
 export const find = (at: Tenant, user_id: string, now: string): Promise<User | undefined> =>
   at.db.maybe(sql`
-    select ${columnsAt(now)} from ${members} where m.organization_id = ${at.organization_id} and m.user_id = ${user_id}`)
+    select ${columnsAt(now)} from ${members}
+    where m.organization_id = ${at.organization_id} and m.user_id = ${user_id}`)
 
 /** Whoever may take an admin away comes here first, one after the other: each sees what the one before has done. A
  *  lock would not do: under repeatable read it is granted and the change before it stays unseen. */
@@ -94,8 +97,8 @@ export const insertMembership = async (at: Tenant, made: NewMembership): Promise
   (await at.db.run(sql`
     insert into memberships (organization_id, user_id, status, name, invited_by, joined_at, created_at, updated_at)
     values (${at.organization_id}, ${made.user_id}, ${made.status},
-      coalesce(${made.name}, (select name from users where id = ${made.user_id})), ${made.invited_by}, ${made.joined_at},
-      ${made.created_at}, ${made.created_at})
+      coalesce(${made.name}, (select name from users where id = ${made.user_id})), ${made.invited_by},
+      ${made.joined_at}, ${made.created_at}, ${made.created_at})
     on conflict (organization_id, user_id) do nothing`)) === 1
 
 export const removeGrants = (at: Tenant, user_id: string): Promise<number> =>

@@ -243,7 +243,8 @@ select flow_tenant('ledger_totals');
 create function flow_add_to_totals() returns trigger language plpgsql as $$
 begin
   insert into ledger_totals as total (organization_id, month, shard, nanocredits)
-  select organization_id, date_trunc('month', created_at at time zone 'UTC')::date, pg_backend_pid() % 32, sum(nanocredits)
+  select organization_id, date_trunc('month', created_at at time zone 'UTC')::date, pg_backend_pid() % 32,
+    sum(nanocredits)
   from written group by 1, 2 order by 1, 2
   on conflict (organization_id, month, shard) do update set nanocredits = total.nanocredits + excluded.nanocredits;
   return null;
