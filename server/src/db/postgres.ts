@@ -62,7 +62,10 @@ export class Postgres implements Adapter {
     })
     // A session that breaks while nobody uses it is replaced; one that breaks in use fails its statement.
     this.#pool.on('error', (error) => options.warn(error, 'a database session was lost'))
-    this.#pool.on('connect', (client) => client.on('error', (error) => this.#lost.set(client, error)))
+    this.#pool.on('connect', (client) => {
+      // The first error says why; that the connection ended comes after it.
+      client.on('error', (error) => this.#lost.has(client) || this.#lost.set(client, error))
+    })
     this.#listener = new PostgresListener(options.url, (error) => options.warn(error, 'the listening session was lost'))
   }
 
@@ -82,10 +85,15 @@ export class Postgres implements Adapter {
     return this.#lend(tenant, async (client) => {
       let asking = 0
       let hasEnded = false
+      // The driver reports a fault before it knows the transaction's state after it.
+      let isUnsure = false
       const ask = async <Given>(question: () => Promise<Given>): Promise<Given> => {
         if (hasEnded) throw new Error('The transaction has ended.')
         asking++
-        return question().finally(() => asking--)
+        isUnsure = true
+        const given = await question().finally(() => asking--)
+        isUnsure = false
+        return given
       }
       const script = (text: string, reading?: Reading) => ask(() => this.#script(client, text, reading))
       try {
@@ -96,7 +104,8 @@ export class Postgres implements Adapter {
         })
       } finally {
         hasEnded = true
-        if (asking > 0 || client.getTransactionStatus() !== 'I') await this.#script(client, 'rollback').catch(() => {})
+        if (asking > 0 || isUnsure || client.getTransactionStatus() !== 'I')
+          await this.#script(client, 'rollback').catch(() => {})
       }
     })
   }

@@ -12,56 +12,69 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { connect } from './connect.ts'
+import { type ConnectOptions, connect } from './connect.ts'
 import type { Database } from './db.ts'
 import { DirectoryInUse } from './faults.ts'
 import { lockDirectory } from './lock.ts'
-import { migrationsDirectory, readMigrations } from './migrate.ts'
+import { type Migration, readMigrations } from './migrate.ts'
 
 const TEMPLATE_PREFIX = 'flow-template-'
 const TEMPLATE_AGE_MAX_MS = 24 * 60 * 60 * 1000
 const isKept = Boolean(process.env.FLOW_TEST_KEEP)
 
-/** A migrated database for the calling test file alone. Its `close` removes it. */
-export async function openTestDatabase(): Promise<Database> {
-  const url = process.env.FLOW_TEST_DATABASE_URL
-  return url ? openOnServer(url) : openInDirectory()
+export type TestOptions = {
+  /** Tables of the test's own, made by the owner as another migration would. */
+  tables?: string
 }
 
-async function openInDirectory(): Promise<Database> {
-  const directory = await copyOfTemplate()
+/** The engines that tests of the database itself run on: the server's only where there is one. */
+export const testModes: Database['mode'][] = process.env.FLOW_TEST_DATABASE_URL
+  ? ['embedded', 'postgres']
+  : ['embedded']
+
+/** A database on each of them. */
+export const openTestDatabases = (options?: TestOptions): Promise<Database[]> =>
+  Promise.all(testModes.map((mode) => openTestDatabaseOn(mode, options)))
+
+/** A migrated database for the calling test file alone. Its `close` removes it. */
+export function openTestDatabase(options?: TestOptions): Promise<Database> {
+  return openTestDatabaseOn(process.env.FLOW_TEST_DATABASE_URL ? 'postgres' : 'embedded', options)
+}
+
+async function openTestDatabaseOn(mode: Database['mode'], options: TestOptions = {}): Promise<Database> {
+  const place = mode === 'embedded' ? await copyOfTemplate() : await copyOfServerTemplate()
   const remove = () => {
-    if (!isKept) rmSync(directory, { recursive: true, force: true })
+    if (!isKept && mode === 'embedded') rmSync(place, { recursive: true, force: true })
   }
   process.once('exit', remove)
-  const database = await connect({ directory, durability: 'process' })
+  const where: ConnectOptions =
+    mode === 'embedded' ? { directory: place, durability: 'process' } : { database_url: place }
+  const database = await connect({ ...where, pool_max: 8, migrations: await withTables(options.tables) })
   return {
     ...database,
     async close() {
       await database.close()
       process.off('exit', remove)
       remove()
+      if (!isKept && mode === 'postgres') await dropOnServer(place)
     },
   }
 }
 
-async function openOnServer(server: string): Promise<Database> {
-  const url = await copyOfServerTemplate(server)
-  const database = await connect({ database_url: url, pool_max: 8 })
-  return {
-    ...database,
-    async close() {
-      await database.close()
-      if (!isKept) await onServer(server, (client) => client.query(`drop database ${nameIn(url)} with (force)`))
-    },
-  }
+/** The product's migrations, and one with the tables of a test behind them. */
+export async function withTables(text: string | undefined): Promise<Migration[]> {
+  const migrations = await readMigrations()
+  if (!text) return migrations
+  const sha256 = createHash('sha256').update(text).digest('hex')
+  return [...migrations, { number: 9999, name: '9999_tables_of_a_test.sql', sha256, text }]
 }
 
 /** A migrated database on the server, by its URL. Who opens it drops it. */
-export async function copyOfServerTemplate(server: string): Promise<string> {
+export async function copyOfServerTemplate(): Promise<string> {
+  const server = testServer()
   const template = `flow_template_${await templateHash()}`
   const name = `flow_test_${randomUUID().replaceAll('-', '')}`
-  await onServer(server, async (client) => {
+  await onServer(async (client) => {
     // Held until the copy is made: nobody may be connected to a template that is copied.
     await client.query('select pg_advisory_lock(hashtext($1))', [template])
     const { rowCount } = await client.query('select from pg_database where datname = $1', [template])
@@ -78,8 +91,19 @@ export async function copyOfServerTemplate(server: string): Promise<string> {
   return urlOf(server, name)
 }
 
-async function onServer(server: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
-  const client = new pg.Client({ connectionString: server })
+export async function dropOnServer(url: string): Promise<void> {
+  await onServer((client) => client.query(`drop database ${new URL(url).pathname.slice(1)} with (force)`))
+}
+
+function testServer(): string {
+  const url = process.env.FLOW_TEST_DATABASE_URL
+  if (!url) throw new Error('FLOW_TEST_DATABASE_URL says which PostgreSQL tests may use')
+  return url
+}
+
+/** Runs `work` as the superuser of the tests' server, in one of its databases. */
+export async function onServer(work: (client: pg.Client) => Promise<unknown>, url = testServer()): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
     await work(client)
@@ -93,8 +117,6 @@ function urlOf(server: string, database: string): string {
   url.pathname = `/${database}`
   return url.href
 }
-
-const nameIn = (url: string) => new URL(url).pathname.slice(1)
 
 /** A directory with a migrated embedded database, for tests that open it themselves. */
 export async function copyOfTemplate(): Promise<string> {
@@ -125,7 +147,7 @@ async function templateDirectory(): Promise<string> {
 /** Whatever decides what a template holds: the migrations, and the engine that wrote its files. */
 export async function templateHash(): Promise<string> {
   const hash = createHash('sha256')
-  for (const { name, sha256 } of await readMigrations(migrationsDirectory)) hash.update(`${name} ${sha256}\n`)
+  for (const { name, sha256 } of await readMigrations()) hash.update(`${name} ${sha256}\n`)
   for (const file of ['embedded-worker.ts', '../../package.json']) {
     hash.update(await readFile(join(import.meta.dirname, file)))
   }
