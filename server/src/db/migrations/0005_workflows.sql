@@ -41,10 +41,12 @@ create index executions_listed on executions (workflow_id, created_at desc, id);
 create index executions_unfinished on executions (workflow_id) where completed_at is null;
 select flow_tenant('executions');
 
+-- The journal has no foreign keys: it is written often, by whoever owns the execution, and goes with it.
+
 -- What became of a node. A row whose status is final never changes: the writer's statement sees to it.
 create table execution_nodes (
   organization_id uuid not null,
-  execution_id uuid not null references executions on delete cascade,
+  execution_id uuid not null,
   node_id text not null,
   status text not null
     check (status in ('running', 'waiting', 'retrying', 'completed', 'failed', 'skipped', 'cancelled')),
@@ -57,7 +59,10 @@ create table execution_nodes (
   error jsonb,
   -- Of the edges that leave it, those that were taken.
   taken integer[] not null default '{}',
+  -- Of a map: how many items there are, are done, have failed.
   items jsonb,
+  -- How long its code ran, in all attempts and items together.
+  spent_ms integer not null default 0,
   due_at timestamptz,
   started_at timestamptz,
   completed_at timestamptz,
@@ -68,7 +73,7 @@ select flow_tenant('execution_nodes');
 -- What became of one item of a map.
 create table execution_items (
   organization_id uuid not null,
-  execution_id uuid not null references executions on delete cascade,
+  execution_id uuid not null,
   node_id text not null,
   index integer not null,
   output json,
@@ -79,7 +84,7 @@ select flow_tenant('execution_items');
 
 create table execution_events (
   organization_id uuid not null,
-  execution_id uuid not null references executions on delete cascade,
+  execution_id uuid not null,
   seq integer not null,
   type text not null,
   node_id text,

@@ -1,0 +1,270 @@
+/** Runs one execution: begins the nodes that are ready, and ends, rests or hands over.
+ *
+ *  The order that everything rests on: what a node gave is recorded, and only when it is recorded does anything that
+ *  follows from it begin. So a node whose result is recorded never runs again, and a node that was at work when its
+ *  process ended runs again with the same idempotency key. Whoever lost the execution learns it with the next writing,
+ *  which is refused. */
+
+import type { ExecutionError, ExecutionStatus } from '@flow/contract/workflows'
+import type { Usage } from '../billing/billing.ts'
+import type { GraphNode } from '../components/workflow-rules.ts'
+import type { Outcome, RunContext } from '../engine/engine.ts'
+import { Attempts } from './attempts.ts'
+import { Journal, writerOf } from './journal.ts'
+import { blankRow, Memory } from './memory.ts'
+import { outputText } from './nodes/code.ts'
+import { failureOf } from './nodes/node.ts'
+import * as rules from './rules.ts'
+import { markCommitted, type Snapshot, snapshotOf } from './snapshot.ts'
+import * as store from './store.ts'
+
+/** An execution that ends every process that takes it is ended itself. */
+const CRASHES_MAX = 20
+/** Shorter pauses are waited for in the process. */
+const REST_MS = 1500
+const SLEEP_MS_MAX = 60_000
+
+/** Takes up an execution, wherever it is. */
+export async function interpret(ctx: RunContext, execution_id: string): Promise<Outcome> {
+  const db = ctx.platform.database.platform
+  const execution = await store.load(db, execution_id)
+  if (!execution || execution.completed_at) return undefined
+  const [nodes, { seq }, snapshot] = await Promise.all([
+    store.nodesOf(db, execution_id),
+    store.lastSeq(db, execution_id),
+    snapshotOf(db, execution.organization_id, execution.snapshot),
+  ])
+  markCommitted(execution.organization_id, execution.snapshot)
+  return new Interpreter(ctx, execution, snapshot, nodes, seq).run()
+}
+
+class Interpreter {
+  readonly #ctx: RunContext
+  readonly #execution: store.ExecutionRow
+  readonly #memory: Memory
+  readonly #journal: Journal
+  readonly #attempts: Attempts
+  #deadline: string | null
+  #isCancelled: boolean
+  /** Nothing more can be written: the execution belongs to somebody else, or there is a fault. */
+  #end: { error?: unknown } | undefined
+  #wake: () => void = () => {}
+  #hasNews = true
+
+  constructor(
+    ctx: RunContext,
+    execution: store.ExecutionRow,
+    snapshot: Snapshot,
+    nodes: store.StoredNode[],
+    seq: number,
+  ) {
+    const { platform, claim } = ctx
+    this.#ctx = ctx
+    this.#execution = execution
+    this.#deadline = execution.deadline_at
+    this.#isCancelled = execution.cancel_requested_at !== null
+    this.#memory = new Memory(snapshot.graph, execution, nodes)
+    const about = { execution_id: execution.id, organization_id: execution.organization_id, token: claim.token }
+    this.#journal = new Journal(about, seq, writerOf(platform.database), (error) => {
+      this.#end ??= { error }
+      this.#stir()
+    })
+    this.#attempts = new Attempts({
+      execution,
+      snapshot,
+      platform,
+      memory: this.#memory,
+      journal: this.#journal,
+      clock: platform.clock,
+      stir: (error) => this.#stir(error),
+    })
+  }
+
+  async run(): Promise<Outcome> {
+    const { claim, signal } = this.#ctx
+    const stir = () => this.#stir()
+    claim.onNews(() => this.#look())
+    claim.stopping.addEventListener('abort', stir)
+    signal.addEventListener('abort', stir)
+    try {
+      this.#begin()
+      return await this.#loop()
+    } finally {
+      claim.stopping.removeEventListener('abort', stir)
+      signal.removeEventListener('abort', stir)
+      this.#attempts.abortAll()
+      this.#journal.close()
+    }
+  }
+
+  async #loop(): Promise<Outcome> {
+    let candidates: Iterable<GraphNode> = this.#memory.graph.nodes
+    for (;;) {
+      if (this.#end?.error) throw this.#end.error
+      if (this.#end || this.#ctx.signal.aborted) return undefined
+      const verdict = this.#verdict()
+      if (verdict) return this.#finish(verdict)
+
+      const isStopping = this.#ctx.claim.stopping.aborted
+      if (!isStopping) this.#goOn(candidates)
+      if (this.#attempts.count === 0) {
+        if (isStopping) return this.#handOver()
+        const due = this.#memory.nextDue()
+        if (due === undefined) return this.#finish({ status: 'completed' })
+        if (Date.parse(due) - this.#now().getTime() > REST_MS) return this.#rest(due)
+      }
+      candidates = await this.#change()
+    }
+  }
+
+  /** How it has to end, whatever else could go on. */
+  #verdict(): Verdict | undefined {
+    if (this.#isCancelled) return { status: 'cancelled' }
+    if (this.#attempts.failure) return { status: 'failed', error: this.#attempts.failure }
+    if (this.#deadline && this.#deadline <= this.#now().toISOString()) {
+      const message = `The execution took longer than ${this.#memory.graph.config.timeout_seconds} seconds.`
+      return { status: 'timed_out', error: { code: 'TIMEOUT', message, node_id: null } }
+    }
+    if (this.#ctx.claim.failures < CRASHES_MAX) return undefined
+    const message = `Its process ended ${CRASHES_MAX} times while it ran.`
+    return { status: 'failed', error: { code: 'CRASHED', message, node_id: null } }
+  }
+
+  #begin(): void {
+    const at = this.#now().toISOString()
+    const { timeout_seconds } = this.#memory.graph.config
+    const { status, started_at } = this.#execution
+    if (status === 'running') return
+    this.#journal.event({ type: started_at ? 'execution.resumed' : 'execution.started', at })
+    if (!started_at && timeout_seconds) this.#deadline = new Date(Date.parse(at) + timeout_seconds * 1000).toISOString()
+    const deadline = this.#deadline ? { deadline_at: this.#deadline } : {}
+    this.#journal.execution({ status: 'running', waiting_until: null, started_at: started_at ?? at, ...deadline })
+  }
+
+  /** Begins what has waited long enough, and what is ready. */
+  #goOn(candidates: Iterable<GraphNode>): void {
+    const { graph, states } = this.#memory
+    const now = this.#now().toISOString()
+    for (const at of graph.nodes) {
+      const state = states.get(at.node.id)
+      if (state?.due_at && state.due_at <= now && !rules.hasEnded(state)) this.#attempts.begin(at)
+    }
+    const { ready, skipped } = rules.decide(graph, states, candidates)
+    for (const { node } of skipped) {
+      this.#attempts.keep({ ...blankRow(node.id), status: 'skipped', completed_at: now })
+      this.#journal.event({ type: 'node.skipped', node_id: node.id, at: now })
+    }
+    for (const at of ready) this.#attempts.begin(at)
+  }
+
+  #now(): Date {
+    return this.#ctx.platform.clock.now()
+  }
+
+  // ---- sleep: until a node has ended, a pause is over, there is news, or the process ends
+
+  #stir(error?: unknown): void {
+    if (error !== undefined) this.#end ??= { error }
+    this.#hasNews = true
+    this.#wake()
+  }
+
+  async #change(): Promise<GraphNode[]> {
+    const due = earliest(this.#memory.nextDue(), this.#deadline)
+    let timer: NodeJS.Timeout | undefined
+    if (!this.#hasNews) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        if (due === undefined) return
+        const ms = Date.parse(due) - this.#now().getTime() + 1
+        timer = setTimeout(resolve, Math.min(Math.max(0, ms), SLEEP_MS_MAX))
+      })
+    }
+    clearTimeout(timer)
+    this.#hasNews = false
+    return this.#attempts.takeChanged()
+  }
+
+  #look(): void {
+    store.isCancelRequested(this.#ctx.platform.database.platform, this.#execution.id).then(
+      (isRequested) => {
+        this.#isCancelled ||= isRequested
+        this.#stir()
+      },
+      (error: unknown) => this.#stir(error),
+    )
+  }
+
+  // ---- how it comes to an end, for now or for good
+
+  async #rest(due: string): Promise<Outcome> {
+    const until = earliest(due, this.#deadline) ?? due
+    this.#journal.event({ type: 'execution.waiting', at: this.#now().toISOString(), details: { waiting_until: until } })
+    this.#journal.execution({ status: 'waiting', waiting_until: until })
+    return (await this.#journal.flush()) ? { rest_until: until } : undefined
+  }
+
+  async #handOver(): Promise<Outcome> {
+    return (await this.#journal.flush()) ? { hand_over: true } : undefined
+  }
+
+  async #finish(verdict: Verdict): Promise<Outcome> {
+    const { status, error, output } = verdict.status === 'completed' ? this.#result() : verdict
+    const at = this.#now().toISOString()
+    this.#abandon(at)
+    this.#journal.event({ type: `execution.${status}`, at, ...(error ? { details: { error } } : {}) })
+    const { workspace_id, request_id } = this.#execution
+    this.#journal.execution(
+      { status, waiting_until: null, completed_at: at, ...(error ? { error } : {}), ...(output ? { output } : {}) },
+      {
+        workspace_id,
+        now: at,
+        request_id: request_id ?? undefined,
+        usages: usagesOf(this.#execution, [...this.#memory.rows.values()]),
+      },
+    )
+    await this.#journal.flush()
+    return undefined
+  }
+
+  #result(): Verdict {
+    const { graph, states } = this.#memory
+    try {
+      const output = graph.output ? graph.output.render(this.#memory.variables()) : rules.outputByDefault(graph, states)
+      return { status: 'completed', output: outputText(output) }
+    } catch (thrown) {
+      const { code, message } = failureOf(thrown, 'The output of the workflow')
+      return { status: 'failed', error: { code, message, node_id: null } }
+    }
+  }
+
+  /** What is at work or waits comes to its end with the execution. */
+  #abandon(at: string): void {
+    for (const node of this.#memory.graph.nodes) {
+      const { id } = node.node
+      const state = this.#memory.states.get(id)
+      const row = this.#attempts.rowOf(node)
+      this.#attempts.abort(id)
+      // What has ended, and is only not yet recorded, has ended all the same.
+      if (!state || rules.hasEnded(state) || this.#memory.rows.get(id)?.completed_at) continue
+      this.#attempts.keep({ ...row, status: 'cancelled', due_at: null, completed_at: at })
+      this.#journal.event({ type: 'node.cancelled', node_id: id, at })
+    }
+  }
+}
+
+type Verdict = { status: ExecutionStatus; error?: ExecutionError; output?: string }
+
+const earliest = (...times: (string | null | undefined)[]): string | undefined =>
+  times.filter((time) => typeof time === 'string').sort()[0]
+
+/** What an execution is billed for: that it ran, and the seconds that its code did. */
+export function usagesOf(execution: store.ExecutionRow, rows: { spent_ms: number }[]): Usage[] {
+  const { workflow_id, started_by } = execution
+  const seconds = rows.reduce((sum, { spent_ms }) => sum + spent_ms, 0) / 1000
+  const about = { resource_type: 'workflow', resource_id: workflow_id, user_id: started_by, workflow_id }
+  return [
+    { ...about, service_type: 'workflow_run', usage_quantity: 1 },
+    ...(seconds > 0 ? [{ ...about, service_type: 'code_run' as const, usage_quantity: seconds }] : []),
+  ]
+}

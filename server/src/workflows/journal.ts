@@ -1,0 +1,154 @@
+/** The journal of one execution, for as long as it is owned: what happens is noted here and written in order, one
+ *  writing at a time, together with what other executions of the process have to say. What can wait does so for a
+ *  moment; `flush` answers when everything noted so far is kept for good. */
+
+import { debit, type Usage } from '../billing/billing.ts'
+import type { Database, Db } from '../db/db.ts'
+import { type GroupCommit, groupCommit } from '../engine/engine.ts'
+import * as store from './store.ts'
+
+/** What is billed when an execution ends, in the same transaction. */
+export type Bill = { workspace_id: string; now: string; request_id: string | undefined; usages: Usage[] }
+export type Writing = store.Entry & { bill?: Bill }
+
+/** The writer of a process: one for each database. */
+const writers = new WeakMap<Database, GroupCommit<Writing, boolean>>()
+
+export function writerOf(database: Database): GroupCommit<Writing, boolean> {
+  const known = writers.get(database)
+  if (known) return known
+  const writer = groupCommit<Writing, boolean>((writings) => write(database.platform, writings), { weight })
+  writers.set(database, writer)
+  return writer
+}
+
+const weight = ({ nodes, items }: Writing): number =>
+  nodes.reduce((sum, { input, output }) => sum + (input?.length ?? 0) + (output?.length ?? 0), 0) +
+  items.reduce((sum, { output }) => sum + (output?.length ?? 0), 0)
+
+async function write(platform: Db, writings: Writing[]): Promise<boolean[]> {
+  const billed = writings.filter(({ bill }) => bill !== undefined)
+  if (billed.length === 0) {
+    const kept = await store.record(platform, writings)
+    return writings.map(({ execution_id }) => kept.has(execution_id))
+  }
+  return platform.tx(async (db) => {
+    const kept = await store.record(db, writings)
+    for (const { bill, execution_id, organization_id } of billed) {
+      if (!bill || !kept.has(execution_id)) continue
+      for (const usage of bill.usages) await debit({ db, organization_id, ...bill }, usage)
+    }
+    return writings.map(({ execution_id }) => kept.has(execution_id))
+  })
+}
+
+/** How long what can wait does. */
+const LINGER_MS = 25
+/** Characters after which nothing waits any longer. */
+const HEAVY = 1024 * 1024
+
+type Told = { type: string; node_id?: string | null; at: string; details?: object }
+
+export class Journal {
+  readonly #about: Pick<store.Entry, 'execution_id' | 'organization_id' | 'token'>
+  readonly #write: GroupCommit<Writing, boolean>
+  readonly #onEnd: (error?: unknown) => void
+  #seq: number
+  #nodes = new Map<string, store.NodeRow>()
+  #items: store.ItemRow[] = []
+  #events: store.EventRow[] = []
+  #patch: store.Patch | undefined
+  #bill: Bill | undefined
+  #weight = 0
+  #linger: NodeJS.Timeout | undefined
+  /** The writing on its way, and the one that will take what has been noted since. */
+  #writing: Promise<boolean> = Promise.resolve(true)
+  #next: Promise<boolean> | undefined
+
+  constructor(
+    about: Pick<store.Entry, 'execution_id' | 'organization_id' | 'token'>,
+    seq: number,
+    write: GroupCommit<Writing, boolean>,
+    /** Nothing more is written: it belongs to somebody else now, or, with an error, the database is not there. */
+    onEnd: (error?: unknown) => void,
+  ) {
+    this.#about = about
+    this.#seq = seq
+    this.#write = write
+    this.#onEnd = onEnd
+  }
+
+  node(row: store.NodeRow): void {
+    this.#nodes.set(row.node_id, row)
+    this.#grow((row.input?.length ?? 0) + (row.output?.length ?? 0))
+  }
+
+  item(row: store.ItemRow): void {
+    this.#items.push(row)
+    this.#grow(row.output?.length ?? 0)
+  }
+
+  event({ type, node_id = null, at, details }: Told): void {
+    this.#events.push({ seq: ++this.#seq, type, node_id, at, details: details ?? null })
+    this.#grow(0)
+  }
+
+  execution(patch: store.Patch, bill?: Bill): void {
+    this.#patch = { ...this.#patch, ...patch }
+    this.#bill = bill
+    this.#grow(0)
+  }
+
+  /** True when all that was noted is kept; false when the execution belongs to somebody else now. */
+  flush(): Promise<boolean> {
+    clearTimeout(this.#linger)
+    this.#linger = undefined
+    if (this.#isEmpty()) return this.#writing
+    // One writing at a time: whoever follows the events must not see a later one before an earlier one.
+    this.#next ??= this.#writing.then((isKept) => {
+      this.#next = undefined
+      this.#writing = isKept ? this.#writeAll() : Promise.resolve(false)
+      return this.#writing
+    })
+    return this.#next
+  }
+
+  async #writeAll(): Promise<boolean> {
+    const writing: Writing = {
+      ...this.#about,
+      nodes: [...this.#nodes.values()],
+      items: this.#items,
+      events: this.#events,
+      ...(this.#patch ? { patch: this.#patch } : {}),
+      ...(this.#bill ? { bill: this.#bill } : {}),
+    }
+    this.#nodes = new Map()
+    this.#items = []
+    this.#events = []
+    this.#patch = undefined
+    this.#bill = undefined
+    this.#weight = 0
+    const isKept = await this.#write(writing)
+    if (!isKept) this.#onEnd()
+    return isKept
+  }
+
+  #isEmpty(): boolean {
+    return this.#nodes.size + this.#items.length + this.#events.length === 0 && !this.#patch
+  }
+
+  #grow(characters: number): void {
+    this.#weight += characters
+    if (this.#weight > HEAVY) this.#flushSoon()
+    this.#linger ??= setTimeout(() => this.#flushSoon(), LINGER_MS)
+  }
+
+  #flushSoon(): void {
+    this.flush().catch((error: unknown) => this.#onEnd(error))
+  }
+
+  /** What was not written stays so. */
+  close(): void {
+    clearTimeout(this.#linger)
+  }
+}

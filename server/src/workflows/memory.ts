@@ -1,0 +1,115 @@
+/** What is known of an execution while it is owned: the states that count (they are recorded), the rows as they were
+ *  last noted, and what expressions see of it. */
+
+import type { Graph, GraphNode } from '../components/workflow-rules.ts'
+import type { Variables } from '../expressions/expressions.ts'
+import { failureOf } from './nodes/node.ts'
+import * as rules from './rules.ts'
+import type { ExecutionRow, NodeRow, StoredNode } from './store.ts'
+
+/** Shorter texts are kept twice rather than looked for. */
+const WORTH_SHARING = 64
+
+export class Memory {
+  readonly graph: Graph
+  readonly states: rules.States = new Map()
+  readonly rows = new Map<string, NodeRow>()
+  readonly #input: unknown
+  readonly #seen: Record<string, unknown>
+  /** Whose output (or the execution's input) a value is, so that it is not kept twice. */
+  readonly #sources = new Map<unknown, string>()
+  /** Characters of JSON that the outputs come to so far. */
+  characters = 0
+
+  constructor(graph: Graph, execution: ExecutionRow, nodes: StoredNode[]) {
+    this.graph = graph
+    this.#input = execution.input
+    this.#source(execution.input, '')
+    for (const node of nodes) this.#recall(node)
+    this.#seen = rules.nodesSeen(graph, this.states)
+  }
+
+  /** A node's new state counts from now on: it is recorded. */
+  apply(at: GraphNode, state: rules.NodeState): void {
+    this.states.set(at.node.id, state)
+    this.#seen[at.node.id] = rules.nodeSeen(state)
+    if (state.status === 'completed') this.#source(state.output, at.node.id)
+  }
+
+  /** Looks at the execution as if the node were in this state already. */
+  supposing<Result>(at: GraphNode, state: rules.NodeState, look: () => Result): Result {
+    const before = this.#seen[at.node.id]
+    this.#seen[at.node.id] = rules.nodeSeen(state)
+    try {
+      return look()
+    } finally {
+      this.#seen[at.node.id] = before
+    }
+  }
+
+  variables(): Variables {
+    return { input: this.#input, nodes: this.#seen, vars: this.graph.config.vars }
+  }
+
+  /** What a node is given. The input of a map is mapped for each of its items. */
+  inputOf(at: GraphNode): unknown {
+    if (at.node.type === 'map' || !at.input) return rules.inputByDefault(at, this.states, this.#input)
+    try {
+      return at.input.render(this.variables())
+    } catch (error) {
+      throw failureOf(error, 'The input')
+    }
+  }
+
+  splitInput = (input: unknown) => rules.splitInput(input, this.#sources)
+
+  /** What a node was given when it began, from its row. */
+  inputAgain(at: GraphNode): unknown {
+    const row = this.rows.get(at.node.id)
+    if (!row) return null
+    const sourceOf = (id: string) => (id === '' ? this.#input : this.states.get(id)?.output)
+    return rules.joinInput(row.input === null ? null : JSON.parse(row.input), row.input_from, sourceOf)
+  }
+
+  /** The moment at which a node goes on by itself. */
+  nextDue(): string | undefined {
+    let next: string | undefined
+    for (const state of this.states.values()) {
+      if (!state.due_at || rules.hasEnded(state)) continue
+      if (next === undefined || state.due_at < next) next = state.due_at
+    }
+    return next
+  }
+
+  #recall({ characters, ...node }: StoredNode): void {
+    const { node_id, status, attempt, error, taken, due_at, output } = node
+    this.rows.set(node_id, { ...node, input: node.input === null ? null : JSON.stringify(node.input), output: null })
+    this.characters += characters
+    // What was at work when its process ended is pending again, in the same attempt.
+    if (status === 'running') return
+    this.states.set(node_id, { status, attempt, output, error, taken, due_at })
+    if (status === 'completed') this.#source(output, node_id)
+  }
+
+  #source(value: unknown, id: string): void {
+    const isWorthIt =
+      typeof value === 'object' ? value !== null : typeof value === 'string' && value.length > WORTH_SHARING
+    if (isWorthIt && !this.#sources.has(value)) this.#sources.set(value, id)
+  }
+}
+
+export const blankRow = (node_id: string): NodeRow => ({
+  node_id,
+  status: 'running',
+  attempt: 0,
+  input: null,
+  input_from: null,
+  output: null,
+  error: null,
+  taken: [],
+  items: null,
+  spent_ms: 0,
+  due_at: null,
+  started_at: null,
+  completed_at: null,
+})

@@ -1,0 +1,77 @@
+/** Calls a code block in the sandbox, with its schemas around it. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { JsonSchemaCheck } from '../../expressions/expressions.ts'
+import { type Fault, type Language, SandboxUnavailable, type Verdict } from '../../sandbox/sandbox.ts'
+import { idempotencyKey, type NodeCall, NodeFailure, OUTPUT_MAX } from './node.ts'
+
+/** What another attempt may mend; all else is the same every time. */
+const passing = new Set<Fault['code']>(['threw', 'timeout', 'out_of_memory', 'crashed', 'never_resolves'])
+const codes: Partial<Record<Fault['code'], string>> = { threw: 'CODE_FAILED' }
+const languages: readonly string[] = ['javascript', 'typescript'] satisfies Language[]
+
+/** While the sandbox is full it is asked again, this often. */
+const FULL_MS = 250
+
+/** The answer of the node's code block to one input. `index`: of a map's item. */
+export async function runCode(call: NodeCall, input: unknown, index?: number): Promise<unknown> {
+  const { block, at, tenant, signal } = call
+  if (!block)
+    throw new NodeFailure('COMPONENT_MISSING', 'The code block is not part of this execution.', { is_final: true })
+  const { language, code, entry_point, timeout_seconds, memory_mb } = block.config
+  if (!isLanguage(language)) {
+    throw new NodeFailure('LANGUAGE_UNAVAILABLE', `Code in ${language} cannot be run here yet.`, { is_final: true })
+  }
+  check(block.checkInput, input, 'INVALID_INPUT', 'The input does not fit the schema of the code block')
+
+  const seconds = Math.min(timeout_seconds, at.node.timeout_seconds ?? timeout_seconds)
+  const job = { language, code, entry_point, input, tenant, timeout_ms: seconds * 1000, memory_mb, signal }
+  const context = { ...call.about, attempt: call.attempt, ...(index === undefined ? {} : { index }) }
+  const host = async (method: string) => {
+    if (method !== 'context') throw new Error(`There is no "${method}" here; there is "context".`)
+    return { ...context, idempotency_key: idempotencyKey(call.about.execution_id, at.node.id, call.attempt, index) }
+  }
+  const verdict = await patiently(() => call.platform.sandbox.run({ ...job, host }), signal)
+  call.spend(verdict.duration_ms)
+  if (verdict.status === 'error') throw failed(verdict.error)
+  check(block.checkOutput, verdict.output, 'INVALID_OUTPUT', 'The output does not fit the schema of the code block')
+
+  return verdict.output
+}
+
+const isLanguage = (language: string): language is Language => languages.includes(language)
+
+/** Nothing has run when the sandbox is full: it is asked again until there is room. */
+async function patiently(run: () => Promise<Verdict>, signal: AbortSignal): Promise<Verdict> {
+  for (;;) {
+    try {
+      return await run()
+    } catch (error) {
+      if (!(error instanceof SandboxUnavailable) || error.code === 'SANDBOX_CLOSED') throw error
+      await sleep(FULL_MS, undefined, { signal })
+    }
+  }
+}
+
+function failed({ code, message, line }: Fault): NodeFailure {
+  const place = line === undefined ? '' : ` (line ${line})`
+  return new NodeFailure(codes[code] ?? code.toUpperCase(), `${message}${place}`, { is_final: !passing.has(code) })
+}
+
+function check(schema: JsonSchemaCheck | undefined, value: unknown, code: string, sentence: string): void {
+  const [fault] = schema?.(value) ?? []
+  if (fault) throw new NodeFailure(code, `${sentence}: ${fault.place || 'it'} ${fault.message}.`, { is_final: true })
+}
+
+/** The JSON text of an output, which is what is kept. */
+export function outputText(output: unknown): string {
+  const text = JSON.stringify(output ?? null)
+  if (text.length <= OUTPUT_MAX) return text
+  throw new NodeFailure(
+    'OUTPUT_TOO_LARGE',
+    `The output has ${text.length} characters of JSON; at most ${OUTPUT_MAX} are kept.`,
+    {
+      is_final: true,
+    },
+  )
+}

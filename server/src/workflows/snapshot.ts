@@ -1,0 +1,101 @@
+/** Snapshots: a definition with the code it calls, kept by digest. An execution is pinned to one, so what is edited or
+ *  published later does not touch it. What is compiled of a snapshot is kept in memory while it is in use. */
+
+import { createHash } from 'node:crypto'
+import type { FieldError } from '@flow/contract/common'
+import { CodeBlockConfig } from '@flow/contract/components/code-block'
+import type { WorkflowConfig } from '@flow/contract/components/workflow'
+import { resolve } from '../components/components.ts'
+import { compileWorkflow, type Graph, referencesOf } from '../components/workflow-rules.ts'
+import type { Context } from '../context.ts'
+import type { Db } from '../db/db.ts'
+import { compileJsonSchema, ExpressionFault, type JsonSchemaCheck } from '../expressions/expressions.ts'
+import { conflict } from '../failure.ts'
+import type { Block } from './nodes/node.ts'
+import * as store from './store.ts'
+
+export type Snapshot = { graph: Graph; blocks: ReadonlyMap<string, Block> }
+
+type Content = {
+  config: WorkflowConfig
+  /** By the reference that the definition uses. */
+  blocks: Record<string, { component_id: string; version: string; config: CodeBlockConfig }>
+}
+
+const KEPT = 200
+/** By organization and digest: what is compiled is the same wherever it comes from. */
+const compiled = new Map<string, Snapshot>()
+/** Those that are committed, so that they need not be written again. */
+const committed = new Set<string>()
+
+/** Keeps the definition as it is at this moment, with the code blocks that its references name now. */
+export async function pin(ctx: Context, config: WorkflowConfig): Promise<string> {
+  const blocks: Content['blocks'] = {}
+  const lost: FieldError[] = []
+  for (const { field, ref, type } of referencesOf(config)) {
+    if (ref in blocks) continue
+    const found = await resolve(ctx, ref, type)
+    if (found) blocks[ref] = { component_id: found.id, version: found.version, config: found.config as CodeBlockConfig }
+    else lost.push({ field, message: `There is no ${type} "${ref}" in this workspace.` })
+  }
+  if (lost.length > 0) throw conflict('The workflow needs components that are not there.', lost)
+
+  const content = JSON.stringify({ config, blocks } satisfies Content)
+  const digest = createHash('sha256').update(content).digest('hex')
+  const key = keyOf(ctx.organization_id, digest)
+  if (!committed.has(key)) await store.keepSnapshot(ctx, digest, content)
+  return digest
+}
+
+/** What an execution is pinned to, ready to be run. */
+export async function snapshotOf(db: Db, organization_id: string, digest: string): Promise<Snapshot> {
+  const key = keyOf(organization_id, digest)
+  const known = compiled.get(key)
+  if (known) return known
+  const { content } = await store.snapshot(db, organization_id, digest)
+  const snapshot = compile(content as Content)
+  forgetOldest(compiled)
+  compiled.set(key, snapshot)
+  return snapshot
+}
+
+/** An execution that others can see is pinned to it: it is there for good. */
+export function markCommitted(organization_id: string, digest: string): void {
+  forgetOldest(committed)
+  committed.add(keyOf(organization_id, digest))
+}
+
+function forgetOldest(kept: { size: number; keys(): Iterator<string>; delete(key: string): boolean }): void {
+  const oldest = kept.keys().next()
+  if (kept.size >= KEPT && !oldest.done) kept.delete(oldest.value)
+}
+
+const keyOf = (organization_id: string, digest: string) => `${organization_id}:${digest}`
+
+function compile({ config, blocks }: Content): Snapshot {
+  const { graph } = compileWorkflow(config)
+  const entries = Object.entries(blocks).map(([ref, { component_id, version, config }]): [string, Block] => [
+    ref,
+    // An older release may have kept it: what has been added since has its default.
+    { component_id, version, config: CodeBlockConfig.parse(config), ...schemasOf(config) },
+  ])
+  return { graph, blocks: new Map(entries) }
+}
+
+function schemasOf({ input_schema, output_schema }: CodeBlockConfig): Pick<Block, 'checkInput' | 'checkOutput'> {
+  return {
+    ...(input_schema ? { checkInput: schemaOf(input_schema) } : {}),
+    ...(output_schema ? { checkOutput: schemaOf(output_schema) } : {}),
+  }
+}
+
+/** A schema that is none refuses everything, with the reason. */
+function schemaOf(schema: Record<string, unknown>): JsonSchemaCheck {
+  try {
+    return compileJsonSchema(schema)
+  } catch (error) {
+    if (!(error instanceof ExpressionFault)) throw error
+    const faults = [{ place: '', message: `cannot be checked. ${error.message}` }]
+    return () => faults
+  }
+}

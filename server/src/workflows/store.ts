@@ -1,0 +1,305 @@
+/** The SQL of executions and their journal. What an owner writes goes through `record` alone, which refuses whoever no
+ *  longer owns the execution; everything else is read, or written in a request's own transaction. */
+
+import type { Page } from '@flow/contract/common'
+import type { Parsed } from '@flow/contract/operation'
+import type { Execution, ExecutionError, ExecutionStatus, ExecutionSummary, workflows } from '@flow/contract/workflows'
+import type { Scope } from '../context.ts'
+import { type Db, json, raw, sql } from '../db/db.ts'
+import { page } from '../db/page.ts'
+import { owned } from '../engine/engine.ts'
+import type { InputFrom } from './rules.ts'
+
+export type ExecutionRow = Omit<Execution, 'nodes' | 'trigger'> & {
+  organization_id: string
+  workspace_id: string
+  snapshot: string
+  trigger_type: string
+  started_by: string | null
+  request_id: string | null
+  deadline_at: string | null
+}
+
+/** A row of the journal. `input`, `output` and the execution's own are JSON text, made once. */
+export type NodeRow = {
+  node_id: string
+  status: 'running' | 'waiting' | 'retrying' | 'completed' | 'failed' | 'skipped' | 'cancelled'
+  attempt: number
+  input: string | null
+  input_from: InputFrom | null
+  output: string | null
+  error: ExecutionError | null
+  taken: readonly number[]
+  items: Items | null
+  spent_ms: number
+  due_at: string | null
+  started_at: string | null
+  completed_at: string | null
+}
+export type Items = { total: number; completed: number; failed: number }
+export type ItemRow = { node_id: string; index: number; output: string | null; error: ExecutionError | null }
+export type EventRow = { seq: number; type: string; node_id: string | null; at: string; details: object | null }
+/** What changes in the execution's own row; what is absent stays. */
+export type Patch = {
+  status: ExecutionStatus
+  output?: string
+  error?: ExecutionError
+  deadline_at?: string
+  waiting_until: string | null
+  started_at?: string
+  completed_at?: string
+}
+
+/** What an owner writes of one execution at a time. */
+export type Entry = {
+  execution_id: string
+  organization_id: string
+  token: number
+  nodes: NodeRow[]
+  items: ItemRow[]
+  events: EventRow[]
+  patch?: Patch
+}
+
+const flat = <Row, Value>(entries: Entry[], rowsOf: (entry: Entry) => Row[], pick: (row: Row, entry: Entry) => Value) =>
+  entries.flatMap((entry) => rowsOf(entry).map((row) => pick(row, entry)))
+
+/** Writes what several executions have to say, in one statement, and tells listeners. Gives the executions that still
+ *  belong to whoever wrote; nothing is written of the others. A node whose row is final is never changed. */
+export async function record(db: Db, entries: Entry[]): Promise<Set<string>> {
+  const nodes = <Value>(pick: (row: NodeRow, entry: Entry) => Value) => flat(entries, (entry) => entry.nodes, pick)
+  const items = <Value>(pick: (row: ItemRow, entry: Entry) => Value) => flat(entries, (entry) => entry.items, pick)
+  const events = <Value>(pick: (row: EventRow, entry: Entry) => Value) => flat(entries, (entry) => entry.events, pick)
+  const patched = entries.flatMap(({ execution_id, patch }) => (patch ? [{ execution_id, patch }] : []))
+  const patches = <Value>(pick: (patch: Patch) => Value) => patched.map(({ patch }) => pick(patch))
+  const ids = entries.map(({ execution_id }) => execution_id)
+
+  const rows = await db.many<{ run_id: string }>(sql`
+    with owned as materialized (${owned(
+      ids,
+      entries.map(({ token }) => token),
+    )}),
+    written_nodes as (
+      insert into execution_nodes as n (execution_id, organization_id, node_id, status, attempt, input, input_from,
+        output, error, taken, items, spent_ms, due_at, started_at, completed_at)
+      select t.execution_id, t.organization_id, t.node_id, t.status, t.attempt, t.input::json, t.input_from::jsonb,
+        t.output::json, t.error::jsonb, t.taken::integer[], t.items::jsonb, t.spent_ms, t.due_at, t.started_at,
+        t.completed_at
+      from unnest(
+        ${nodes((_, entry) => entry.execution_id)}::uuid[], ${nodes((_, entry) => entry.organization_id)}::uuid[],
+        ${nodes((row) => row.node_id)}::text[], ${nodes((row) => row.status)}::text[],
+        ${nodes((row) => row.attempt)}::integer[], ${nodes((row) => row.input)}::text[],
+        ${nodes((row) => json(row.input_from))}::text[], ${nodes((row) => row.output)}::text[],
+        ${nodes((row) => json(row.error))}::text[], ${nodes((row) => `{${row.taken.join()}}`)}::text[],
+        ${nodes((row) => json(row.items))}::text[], ${nodes((row) => Math.round(row.spent_ms))}::integer[],
+        ${nodes((row) => row.due_at)}::timestamptz[], ${nodes((row) => row.started_at)}::timestamptz[],
+        ${nodes((row) => row.completed_at)}::timestamptz[]
+      ) as t (execution_id, organization_id, node_id, status, attempt, input, input_from, output, error, taken, items,
+        spent_ms, due_at, started_at, completed_at)
+      join owned o on o.run_id = t.execution_id
+      on conflict (execution_id, node_id) do update set status = excluded.status, attempt = excluded.attempt,
+        input = excluded.input, input_from = excluded.input_from, output = excluded.output, error = excluded.error,
+        taken = excluded.taken, items = excluded.items, spent_ms = excluded.spent_ms, due_at = excluded.due_at,
+        started_at = excluded.started_at, completed_at = excluded.completed_at
+      where n.completed_at is null
+    ), written_items as (
+      insert into execution_items (execution_id, organization_id, node_id, index, output, error)
+      select t.execution_id, t.organization_id, t.node_id, t.index, t.output::json, t.error::jsonb
+      from unnest(
+        ${items((_, entry) => entry.execution_id)}::uuid[], ${items((_, entry) => entry.organization_id)}::uuid[],
+        ${items((row) => row.node_id)}::text[], ${items((row) => row.index)}::integer[],
+        ${items((row) => row.output)}::text[], ${items((row) => json(row.error))}::text[]
+      ) as t (execution_id, organization_id, node_id, index, output, error)
+      join owned o on o.run_id = t.execution_id
+      on conflict do nothing
+    ), written_events as (
+      insert into execution_events (execution_id, organization_id, seq, type, node_id, at, details)
+      select t.execution_id, t.organization_id, t.seq, t.type, t.node_id, t.at, t.details::jsonb
+      from unnest(
+        ${events((_, entry) => entry.execution_id)}::uuid[], ${events((_, entry) => entry.organization_id)}::uuid[],
+        ${events((row) => row.seq)}::integer[], ${events((row) => row.type)}::text[],
+        ${events((row) => row.node_id)}::text[], ${events((row) => row.at)}::timestamptz[],
+        ${events((row) => json(row.details))}::text[]
+      ) as t (execution_id, organization_id, seq, type, node_id, at, details)
+      join owned o on o.run_id = t.execution_id
+    ), patched as (
+      update executions e set status = t.status, output = coalesce(t.output::json, e.output),
+        error = coalesce(t.error::jsonb, e.error), deadline_at = coalesce(t.deadline_at, e.deadline_at),
+        waiting_until = t.waiting_until, started_at = coalesce(e.started_at, t.started_at),
+        completed_at = t.completed_at
+      from unnest(
+        ${patched.map(({ execution_id }) => execution_id)}::uuid[], ${patches((patch) => patch.status)}::text[],
+        ${patches((patch) => patch.output ?? null)}::text[], ${patches((patch) => json(patch.error))}::text[],
+        ${patches((patch) => patch.deadline_at ?? null)}::timestamptz[],
+        ${patches((patch) => patch.waiting_until)}::timestamptz[],
+        ${patches((patch) => patch.started_at ?? null)}::timestamptz[],
+        ${patches((patch) => patch.completed_at ?? null)}::timestamptz[]
+      ) as t (execution_id, status, output, error, deadline_at, waiting_until, started_at, completed_at)
+      join owned o on o.run_id = t.execution_id
+      where e.id = t.execution_id
+    ), told as (
+      select count(pg_notify('flow_executions', ids)) as count from (
+        select string_agg(run_id::text, ' ') as ids
+        from (select run_id, row_number() over () / 200 as part from owned) o group by part) parts
+    )
+    select o.run_id from owned o, told`)
+  return new Set(rows.map((row) => row.run_id))
+}
+
+const columns = raw(`e.id, e.organization_id, e.workspace_id, e.workflow_id, e.workflow_version, e.snapshot, e.status,
+  e.input, e.output, e.error, e.trigger_type, e.started_by, e.request_id, e.retry_of, e.cancel_requested_at,
+  e.deadline_at, e.waiting_until, e.created_at, e.started_at, e.completed_at`)
+
+/** For the owner, across organizations. */
+export const load = (db: Db, id: string): Promise<ExecutionRow | undefined> =>
+  db.maybe<ExecutionRow>(sql`select ${columns} from executions e where e.id = ${id}`)
+
+/** `characters`: how long the text of the output is. */
+export type StoredNode = Omit<NodeRow, 'input' | 'output'> & { input: unknown; output: unknown; characters: number }
+
+export const nodesOf = (db: Db, execution_id: string): Promise<StoredNode[]> =>
+  db.many<StoredNode>(sql`
+    select node_id, status, attempt, input, input_from, output, error, taken, items, spent_ms, due_at, started_at,
+      completed_at, coalesce(length(output::text), 0) as characters
+    from execution_nodes where execution_id = ${execution_id}`)
+
+export type StoredItem = { index: number; output: unknown; error: ExecutionError | null }
+
+export const itemsOf = (db: Db, execution_id: string, node_id: string): Promise<StoredItem[]> =>
+  db.many<StoredItem>(sql`
+    select index, output, error from execution_items where execution_id = ${execution_id} and node_id = ${node_id}`)
+
+export const lastSeq = (db: Db, execution_id: string): Promise<{ seq: number }> =>
+  db.one<{ seq: number }>(
+    sql`select coalesce(max(seq), 0)::int as seq from execution_events where execution_id = ${execution_id}`,
+  )
+
+export const isCancelRequested = async (db: Db, id: string): Promise<boolean> => {
+  const row = await db.maybe<{ cancel_requested_at: string | null }>(
+    sql`select cancel_requested_at from executions where id = ${id}`,
+  )
+  return row !== undefined && row.cancel_requested_at !== null
+}
+
+export const find = (at: Scope, workflow_id: string, id: string): Promise<ExecutionRow | undefined> =>
+  at.db.maybe<ExecutionRow>(sql`
+    select ${columns} from executions e
+    where e.id = ${id} and e.workflow_id = ${workflow_id} and e.workspace_id = ${at.workspace_id}`)
+
+type Listed = Parsed<(typeof workflows)['listExecutions']>
+
+export const list = (at: Scope, input: Listed): Promise<Page<ExecutionSummary>> =>
+  page<ExecutionSummary>(at.db, {
+    select: sql`e.id, e.workflow_id, e.workflow_version, e.status, e.error,
+      jsonb_build_object('type', e.trigger_type, 'by', e.started_by) as trigger, e.retry_of, e.cancel_requested_at,
+      e.waiting_until, e.created_at, e.started_at, e.completed_at`,
+    from: sql`executions e`,
+    where: [
+      sql`e.workflow_id = ${input.workflow_id}`,
+      sql`e.workspace_id = ${at.workspace_id}`,
+      ...(input.status ? [sql`e.status = ${input.status}`] : []),
+      ...(input.created_after ? [sql`e.created_at > ${input.created_after}`] : []),
+      ...(input.created_before ? [sql`e.created_at < ${input.created_before}`] : []),
+    ],
+    sortable: { created_at: 'e.created_at', completed_at: 'e.completed_at' },
+    id: 'e.id',
+    parameters: input,
+  })
+
+export const keepSnapshot = (at: Scope & { now: string }, digest: string, content: string): Promise<number> =>
+  at.db.run(sql`
+    insert into workflow_snapshots (organization_id, digest, content, created_at)
+    values (${at.organization_id}, ${digest}, ${content}, ${at.now}) on conflict do nothing`)
+
+export const snapshot = (db: Db, organization_id: string, digest: string): Promise<{ content: unknown }> =>
+  db.one<{ content: unknown }>(
+    sql`select content from workflow_snapshots where organization_id = ${organization_id} and digest = ${digest}`,
+  )
+
+type New = Pick<ExecutionRow, 'id' | 'workflow_id' | 'workflow_version' | 'snapshot' | 'retry_of'> & {
+  input: string
+  started_by: string | null
+  request_id: string
+}
+
+/** An execution that waits for its turn, and its first event. */
+export const insert = (at: Scope & { now: string }, made: New): Promise<ExecutionRow> =>
+  at.db.one<ExecutionRow>(sql`
+    with e as (
+      insert into executions (id, organization_id, workspace_id, workflow_id, workflow_version, snapshot, status, input,
+        trigger_type, started_by, request_id, retry_of, created_at)
+      values (${made.id}, ${at.organization_id}, ${at.workspace_id}, ${made.workflow_id}, ${made.workflow_version},
+        ${made.snapshot}, 'queued', ${made.input}::json, 'manual', ${made.started_by}, ${made.request_id},
+        ${made.retry_of}, ${at.now})
+      returning *
+    ), told as (
+      insert into execution_events (organization_id, execution_id, seq, type, at)
+      select organization_id, id, 1, 'execution.queued', created_at from e
+    )
+    select ${columns} from e`)
+
+/** The results that a new execution keeps of the one before. */
+export const copyNodes = (at: Scope, from: string, to: string, node_ids: string[]): Promise<number> =>
+  at.db.run(sql`
+    insert into execution_nodes (organization_id, execution_id, node_id, status, attempt, input, input_from, output,
+      error, taken, items, spent_ms, due_at, started_at, completed_at)
+    select organization_id, ${to}, node_id, status, attempt, input, input_from, output, error, taken, items, 0, due_at,
+      started_at, completed_at
+    from execution_nodes
+    where execution_id = ${from} and organization_id = ${at.organization_id} and node_id = any(${node_ids}::text[])`)
+
+export const requestCancel = (at: Scope & { now: string }, id: string): Promise<number> =>
+  at.db.run(sql`
+    update executions set cancel_requested_at = coalesce(cancel_requested_at, ${at.now})
+    where id = ${id} and workspace_id = ${at.workspace_id} and completed_at is null`)
+
+/** Ends an execution that nobody runs: its waiting nodes, its own row and the last events, in the caller's transaction. */
+export const cancelNow = (at: Scope & { now: string }, id: string): Promise<ExecutionRow> =>
+  at.db.one<ExecutionRow>(sql`
+    with e as (
+      update executions set status = 'cancelled', completed_at = ${at.now}, waiting_until = null
+      where id = ${id} and workspace_id = ${at.workspace_id} and completed_at is null returning *
+    ), nodes as (
+      update execution_nodes n set status = 'cancelled', due_at = null, completed_at = ${at.now}
+      from e where n.execution_id = e.id and n.completed_at is null returning n.node_id
+    ), lines as (
+      select 'node.cancelled' as type, node_id, 1 as place from nodes
+      union all select 'execution.cancelled', null, 2 from e
+    ), told as (
+      insert into execution_events (organization_id, execution_id, seq, type, node_id, at)
+      select e.organization_id, e.id,
+        (select coalesce(max(seq), 0) from execution_events where execution_id = e.id)
+          + row_number() over (order by lines.place, lines.node_id),
+        lines.type, lines.node_id, ${at.now}
+      from e, lines
+    ), heard as (select pg_notify('flow_executions', id::text) from e)
+    select ${columns} from e, heard`)
+
+export type StoredEvent = { seq: number; type: string; node_id: string | null; at: string; details: object | null }
+
+export const eventsAfter = (
+  db: Db,
+  organization_id: string,
+  execution_id: string,
+  seq: number,
+  limit: number,
+): Promise<StoredEvent[]> =>
+  db.many<StoredEvent>(sql`
+    select seq, type, node_id, at, details from execution_events
+    where execution_id = ${execution_id} and organization_id = ${organization_id} and seq > ${seq}
+    order by seq limit ${limit}`)
+
+export const countUnfinished = (at: Scope, workflow_id: string): Promise<{ count: number }> =>
+  at.db.one<{ count: number }>(sql`
+    select count(*)::int as count from executions
+    where workflow_id = ${workflow_id} and workspace_id = ${at.workspace_id} and completed_at is null`)
+
+/** Removes some executions of a workflow with their journals, and says how many. */
+export const forgetSome = (at: Scope, workflow_id: string): Promise<number> =>
+  at.db.run(sql`
+    with gone as (
+      select id from executions where workflow_id = ${workflow_id} and organization_id = ${at.organization_id} limit 100
+    ), events as (delete from execution_events where execution_id in (select id from gone)),
+    items as (delete from execution_items where execution_id in (select id from gone)),
+    nodes as (delete from execution_nodes where execution_id in (select id from gone))
+    delete from executions where id in (select id from gone)`)
