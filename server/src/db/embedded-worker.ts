@@ -3,22 +3,13 @@
  *
  *  It waits on a shared integer instead of its event loop: being woken by the loop costs as much as a statement. */
 
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { PGlite } from '@electric-sql/pglite'
 import { NodeFS } from '@electric-sql/pglite/nodefs'
 import { vector } from '@electric-sql/pglite-pgvector'
+import { SyncedFiles } from './synced-files.ts'
 
 export type WorkerInput = {
   directory: string
@@ -37,6 +28,7 @@ const SYNC = 0x53
 const QUERY = 0x51
 /** Answers of one batch are sent on after this long, so that the first asker need not wait for the last. */
 const ANSWER_AFTER_MS = 0.25
+const ANSWER_SYNCED_AFTER_MS = 1
 const AWAKE_MS = 0.05
 
 const { directory, durability, signal, port } = workerData as WorkerInput
@@ -46,8 +38,8 @@ async function run(): Promise<void> {
   try {
     if (!existsSync(join(directory, 'PG_VERSION'))) await makeDatabase()
     refuseOtherVersions()
-    const postgres = await open()
-    serve(postgres)
+    const { postgres, files } = await open()
+    serve(postgres, files)
     await postgres.close()
     say({ word: 'closed' })
   } catch (error) {
@@ -93,56 +85,27 @@ function refuseOtherVersions(): void {
   )
 }
 
-/** The database on files that really are synced. `fsync` of PostgreSQL ends in a file system that has no such
- *  operation and reports success; here it gets one. */
-class SyncedFiles extends NodeFS {
-  syncs = 0
-
-  override async init(postgres: PGlite, options: Parameters<NodeFS['init']>[1]) {
-    const { emscriptenOpts } = await super.init(postgres, options)
-    const addSync = (module: { FS: EmscriptenFiles }) => {
-      const files = module.FS.filesystems.NODEFS
-      files.stream_ops.fsync = (stream) => {
-        this.syncs++
-        files.tryFSOperation(() => fdatasyncSync(stream.nfd))
-      }
-    }
-    return { emscriptenOpts: { ...emscriptenOpts, preRun: [...preRuns(emscriptenOpts.preRun), addSync] } }
-  }
-}
-
-/** What we reach into: Emscripten's table of file systems, in which PGlite mounts the directory. */
-type EmscriptenFiles = {
-  filesystems: {
-    NODEFS: {
-      stream_ops: { fsync?: (stream: { nfd: number }) => void }
-      tryFSOperation: (operation: () => void) => void
-    }
-  }
-}
-const preRuns = (given: unknown) => (Array.isArray(given) ? given : [])
-
-async function open(): Promise<PGlite> {
-  const isSynced = durability === 'fsync'
-  const files = isSynced ? new SyncedFiles(directory) : new NodeFS(directory)
+async function open(): Promise<{ postgres: PGlite; files: SyncedFiles | undefined }> {
+  const files = durability === 'fsync' ? new SyncedFiles(directory) : undefined
   const postgres = await PGlite.create({
-    fs: files,
+    fs: files ?? new NodeFS(directory),
     extensions: { vector },
     startParams: [
-      ...PGlite.defaultStartParams.filter((parameter) => !isSynced || parameter !== '-F'),
+      // Of the parameters PGlite starts with, `-F` turns syncing off.
+      ...PGlite.defaultStartParams.filter((parameter) => !files || parameter !== '-F'),
       '-c',
       'wal_sync_method=fsync',
     ],
   })
   exitWhenBroken(postgres)
-  if (files instanceof SyncedFiles) await proveSync(postgres, files)
-  return postgres
+  if (files) await proveSync(postgres, files)
+  return { postgres, files }
 }
 
 async function proveSync(postgres: PGlite, files: SyncedFiles): Promise<void> {
-  const before = files.syncs
+  const before = files.asked
   await postgres.exec(`select pg_logical_emit_message(true, 'flow', 'start')`)
-  if (files.syncs > before) return
+  if (files.asked > before) return
   throw new Error(
     'This build of the embedded database does not sync its files, so a commit would not survive a loss of power. ' +
       'Install the exact versions of the lock file, or accept that with FLOW_DURABILITY=process.',
@@ -170,15 +133,19 @@ function exitWhenBroken(postgres: PGlite): void {
 }
 
 /** Answers until the main thread says `close`. */
-function serve(postgres: PGlite): void {
+function serve(postgres: PGlite, files: SyncedFiles | undefined): void {
   const asked = new Int32Array(signal)
-  const answers = new Answers()
+  const answers = new Answers(files)
+  if (files) files.isHeldBack = true
   postgres.execProtocolRawStream(new Uint8Array(0), { syncToFs: false, onRawData: (bytes) => answers.add(bytes) })
   say({ word: 'ready' })
 
   for (let seen = 0; ; seen = Atomics.load(asked, 0)) {
     for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port)) {
-      if (next.message === ('close' satisfies Close)) return
+      if (next.message === ('close' satisfies Close)) {
+        if (files) files.isHeldBack = false
+        return
+      }
       for (const statement of statements(next.message)) {
         postgres.execProtocolRawSync(statement)
         answers.sendIfDue()
@@ -192,10 +159,16 @@ function serve(postgres: PGlite): void {
   }
 }
 
+/** What is to be sent. Not before the log is on the disk: an answer may say that a commit is. */
 class Answers {
+  #files: SyncedFiles | undefined
   #bytes = Buffer.allocUnsafe(65_536)
   #at = 0
   #since = 0
+
+  constructor(files: SyncedFiles | undefined) {
+    this.#files = files
+  }
 
   /** The engine lends its own memory: copied before it goes on. */
   add(lent: Uint8Array): void {
@@ -210,11 +183,14 @@ class Answers {
   }
 
   sendIfDue(): void {
-    if (performance.now() - this.#since > ANSWER_AFTER_MS) this.send()
+    // Waiting a little longer lets more commits share a sync.
+    const after_ms = this.#files?.owes ? ANSWER_SYNCED_AFTER_MS : ANSWER_AFTER_MS
+    if (performance.now() - this.#since > after_ms) this.send()
   }
 
   send(): void {
     if (this.#at === 0) return
+    this.#files?.settle()
     const taken = new Uint8Array(this.#at)
     taken.set(this.#bytes.subarray(0, this.#at))
     port.postMessage(taken, [taken.buffer])
