@@ -30,6 +30,7 @@ const Environment = z.object({
   FLOW_METRICS_PORT: z.coerce.number().int().min(0).max(65_535).optional(),
   FLOW_METRICS_TOKEN: z.string().min(16).optional(),
   FLOW_RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(6000),
+  FLOW_SIGN_IN_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(30),
   FLOW_ALLOWED_HOSTS: list.default([]),
   FLOW_SMTP_URL: z.url().optional(),
   FLOW_MAIL_FROM: z.string().default('Flow <flow@localhost>'),
@@ -56,6 +57,8 @@ export type Config = {
   metrics_port?: number
   metrics_token?: string
   rate_limit_per_minute: number
+  /** Tries to sign in from one address. */
+  sign_in_limit_per_minute: number
   /** Hosts inside the network that outgoing calls may reach all the same. */
   allowed_hosts: string[]
   smtp_url?: string
@@ -98,6 +101,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     metrics_port: env.FLOW_METRICS_PORT,
     metrics_token: env.FLOW_METRICS_TOKEN,
     rate_limit_per_minute: env.FLOW_RATE_LIMIT_PER_MINUTE,
+    sign_in_limit_per_minute: env.FLOW_SIGN_IN_LIMIT_PER_MINUTE,
     allowed_hosts: env.FLOW_ALLOWED_HOSTS,
     smtp_url: env.FLOW_SMTP_URL,
     mail_from: env.FLOW_MAIL_FROM,

@@ -4,6 +4,7 @@ import { createApp } from './app.ts'
 import { openSecrets } from './auth/auth.ts'
 import { BadConfig, readConfig } from './config.ts'
 import { DatabaseRefused } from './db/faults.ts'
+import { startHousekeeping } from './housekeeping.ts'
 import type { Health } from './http/health.ts'
 import { listen, listenMetrics } from './http/listen.ts'
 import { createMetrics } from './http/metrics.ts'
@@ -21,6 +22,7 @@ try {
   const app = createApp(platform, metrics, health)
   await welcome(platform)
   await platform.engine.work(platform)
+  const housekeeping = startHousekeeping(platform)
 
   const doors = [await listen(app, config.host, config.port)]
   if (config.metrics_port !== undefined)
@@ -34,6 +36,7 @@ try {
     // What is still open after the deadline is cut; whatever was acknowledged is durable by then.
     setTimeout(() => process.exit(1), CLOSE_MS + 2_000).unref()
     await Promise.all(doors.map((door) => door.close(CLOSE_MS / 2)))
+    await housekeeping.stop()
     await platform.close(CLOSE_MS / 2)
     process.exit(0)
   }

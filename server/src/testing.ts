@@ -66,6 +66,7 @@ async function open(environment: Record<string, string>): Promise<TestFlow> {
     FLOW_LOG_LEVEL: 'fatal',
     FLOW_MASTER_KEY: randomBytes(32).toString('base64'),
     FLOW_RATE_LIMIT_PER_MINUTE: '1000000',
+    FLOW_SIGN_IN_LIMIT_PER_MINUTE: '1000000',
     FLOW_SANDBOX_WORKERS: '1',
     ...environment,
   })

@@ -7,17 +7,15 @@ import { components } from '@flow/contract/components'
 import { workflows } from '@flow/contract/workflows'
 import { codeBlocks, workflow } from '../../demo/ticket-report.ts'
 import * as componentsRoom from './components/components.ts'
-import { type Context, contextOf, type Platform } from './context.ts'
-import type { Db } from './db/db.ts'
+import type { Context, Platform } from './context.ts'
 import { createFirstOrganization, type FirstOrganization } from './organizations/first.ts'
 import * as workflowsRoom from './workflows/workflows.ts'
 
 export async function welcome(platform: Platform): Promise<void> {
   const { config, database } = platform
-  const first = await createFirstOrganization(platform)
+  const first = await createFirstOrganization(platform, seedDemo)
   if (!first) return
 
-  await database.of(first.organization_id).tx((db) => seedDemo(adminContext(platform, db, first)))
   if (database.mode === 'embedded') await keepFirstKey(config.data_directory, config.public_url, first)
   console.log(
     [
@@ -45,12 +43,4 @@ async function seedDemo(ctx: Context): Promise<void> {
     await componentsRoom.publish(ctx, components.publish.input.parse({ component_id: made.id, changelog: 'The demo.' }))
   }
   await workflowsRoom.create(ctx, workflows.create.input.parse(workflow))
-}
-
-/** The first admin's own context, so that the demo is made by the same functions that a request would call. */
-function adminContext(platform: Platform, db: Db, first: FirstOrganization): Context {
-  const { organization_id, workspace_id, user_id, email: name } = first
-  const grants = [{ role: 'admin' as const, scope: 'organization' as const }]
-  const actor = { kind: 'user' as const, id: user_id, user_id, name, organization_id, grants }
-  return contextOf(platform, db, { organization_id, workspace_id, actor })
 }

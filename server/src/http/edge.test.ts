@@ -78,6 +78,7 @@ test('bodies that are not JSON objects are refused before anything looks at them
   assert.equal((await post('null')).status, 400)
   assert.equal((await post(deep)).status, 400)
   assert.equal((await post('{"__proto__":{"admin":true}}')).status, 400)
+  assert.equal((await post('{"name":"a\\u0000b"}')).status, 400)
   assert.equal((await post('{}', { 'content-type': 'text/plain' })).status, 415)
   assert.equal((await post('{}', { 'content-encoding': 'gzip' })).status, 415)
   assert.equal((await post(`{"a":"${'x'.repeat(1_048_576)}"}`)).status, 413)
@@ -270,7 +271,7 @@ test('every write is noted with who, what and how it ended, under its request id
 
 test('a caller who asks too often is told when to come back', async () => {
   const { openLimits } = await import('./limits.ts')
-  const limits = openLimits({ rate_limit_per_minute: 3 })
+  const limits = openLimits({ rate_limit_per_minute: 3, sign_in_limit_per_minute: 1 })
 
   await limits.spend('somebody', 'actor')
   await limits.spend('somebody', 'actor')

@@ -13,14 +13,13 @@ export type Limits = {
 }
 
 const BAD_CREDENTIALS_PER_MINUTE = 60
-const SIGN_INS_PER_MINUTE = 30
 
-export function openLimits(config: Pick<Config, 'rate_limit_per_minute'>): Limits {
+export function openLimits(config: Pick<Config, 'rate_limit_per_minute' | 'sign_in_limit_per_minute'>): Limits {
   const duration = 60
   const kinds = {
     actor: new RateLimiterMemory({ points: config.rate_limit_per_minute, duration }),
     public: new RateLimiterMemory({ points: Math.min(600, config.rate_limit_per_minute), duration }),
-    sign_in: new RateLimiterMemory({ points: Math.min(SIGN_INS_PER_MINUTE, config.rate_limit_per_minute), duration }),
+    sign_in: new RateLimiterMemory({ points: config.sign_in_limit_per_minute, duration }),
   }
   const bad = new RateLimiterMemory({ points: BAD_CREDENTIALS_PER_MINUTE, duration })
   return {

@@ -9,11 +9,19 @@ import { conflict, Failure, unavailable } from '../failure.ts'
 export function problemOf(thrown: unknown, log: Logger): Failure {
   if (thrown instanceof Failure) return thrown
   if (thrown instanceof DatabaseUnavailable) return unavailable('The database does not answer. Try again shortly.')
-  if (sqlState(thrown) === '23505')
-    return conflict('It exists already, or was made by another request at the same time.')
+  const fault = told[sqlState(thrown) ?? '']
+  if (fault) return conflict(fault)
 
   log.error({ err: thrown }, 'a fault')
   return new Failure('INTERNAL', 'Something went wrong on our side. The request id finds it in the log.')
+}
+
+/** What two requests at the same moment can do to each other where no room looks for it. */
+const told: Record<string, string> = {
+  '23503': 'Something that it belongs to, or that belongs to it, was made or deleted at the same time.',
+  '23505': 'It exists already, or was made by another request at the same time.',
+  '40001': 'Another request changed the same thing at the same time. Try again.',
+  '40P01': 'Another request changed the same things at the same time. Try again.',
 }
 
 /** The SQLSTATE of a PostgreSQL error, if it is one. */

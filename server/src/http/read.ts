@@ -67,6 +67,8 @@ export function parseJson(text: string): unknown {
   } catch (error) {
     throw badRequest(`The body is not JSON: ${error instanceof Error ? error.message : String(error)}.`)
   }
+  // PostgreSQL stores every character but this one. An escaped backslash before it makes it harmless text.
+  if (/(?<!\\)(?:\\\\)*\\u0000/.test(text)) throw badRequest('The body has a NUL character (\\u0000); leave it out.')
   let keys = 0
   let level: unknown[] = [value]
   for (let depth = 0; level.length > 0; depth += 1) {
@@ -105,6 +107,9 @@ export function readInput(
   for (const field of Object.keys(query)) {
     if (placeOf(operation, field) === 'query') continue
     stray.push({ field, message: `"${field}" is not a query parameter of this operation.` })
+  }
+  for (const [field, value] of Object.entries({ ...query, ...request.params })) {
+    if (String(value).includes('\0')) stray.push({ field, message: 'It has a NUL character; leave it out.' })
   }
   if (stray.length > 0) throw invalid(stray)
 

@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { hashPassword, mintKey } from '../auth/auth.ts'
-import { contextOf, type Platform } from '../context.ts'
+import { type Context, contextOf, type Platform } from '../context.ts'
 import { accountOf, givePassword } from '../users/users.ts'
 import { found } from './founding.ts'
 import * as store from './store.ts'
@@ -21,8 +21,12 @@ export type FirstOrganization = {
 
 const ADMIN_EMAIL = 'admin@flow.local'
 
-/** Makes the organization that the configuration names. Nothing when the platform has one already. */
-export async function createFirstOrganization(platform: Platform): Promise<FirstOrganization | undefined> {
+/** Makes the organization that the configuration names, and lets `furnish` put something into it as its admin.
+ *  Nothing when the platform has one already. */
+export async function createFirstOrganization(
+  platform: Platform,
+  furnish: (ctx: Context) => Promise<void> = async () => undefined,
+): Promise<FirstOrganization | undefined> {
   const { config, database } = platform
   if (await store.first(database.platform)) return undefined
   // Hashed before the transaction: it is slow, and a transaction waits for nothing.
@@ -40,9 +44,11 @@ export async function createFirstOrganization(platform: Platform): Promise<First
     if (!founded) throw new Error('an organization without a wished slug was not founded')
 
     const { id: organization_id, default_workspace_id: workspace_id } = founded.organization
-    const actor = { kind: 'user' as const, id: user_id, user_id, name: 'Admin', organization_id, grants: [] }
+    const grants = [{ role: 'admin' as const, scope: 'organization' as const }]
+    const actor = { kind: 'user' as const, id: user_id, user_id, name: 'Admin', organization_id, grants }
     const ctx = contextOf(platform, db, { actor, organization_id, workspace_id })
     const { key: api_key } = await mintKey(ctx, { name: 'First key' })
+    await furnish(ctx)
     const generated = config.admin_password ? {} : { password }
     return { organization_id, workspace_id, user_id, email, api_key, ...generated }
   })
