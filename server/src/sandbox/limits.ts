@@ -42,6 +42,9 @@ export const sharing = {
   pipeline: 8,
   /** A step that has lasted this long lets nobody stand behind it. */
   long_step_ms: 10,
+  /** A tenant is known for short runs after a few, all in all this short. */
+  quick_run_ms: 5,
+  quick_after: 3,
   /** A tenant whose runs compute longer than this on average leaves one worker to the others. */
   heavy_run_ms: 20,
   /** When every worker has computed this long and somebody waits, one more is started, up to twice the pool. */

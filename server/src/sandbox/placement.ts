@@ -1,50 +1,48 @@
 /** Which worker a run goes to. Pure: the pool brings what it knows, and asks again whenever something changes.
  *
- *  One step computes in a worker at a time. Short runs may stand behind short steps, so that no worker idles for a
- *  round trip; nobody stands behind a long one. Runs of tenants known to compute long never take the last worker. */
+ *  One step computes in a worker at a time. Runs of tenants known for short ones may stand behind each other, so that no
+ *  worker idles for a round trip; nobody stands behind anything else. Runs of tenants known for long ones never take the
+ *  last worker. Whoever needs a worker for itself gets one: until then nobody queues up in front of it. */
 
 import { sharing } from './limits.ts'
+
+/** What is to be expected of a tenant's runs. */
+export type Pace = 'quick' | 'usual' | 'heavy'
 
 export type Seat = {
   runs: number
   /** Steps that wait in its pipe, the one that computes included. */
   steps: number
   computing_ms: number
+  /** Of the tenant it computes for. */
+  pace: Pace
   /** What its waiting runs keep in memory. */
   held_mb: number
-  /** What computes in it belongs to a tenant known for long runs. */
-  isHeavy: boolean
   runsOfOthers(tenant: string): number
 }
 
-export function place<S extends Seat>(seats: S[], run: { tenant: string; isHeavy: boolean }): S | undefined {
-  const open = seats.filter((seat) => isOpen(seat, run.isHeavy))
-  if (!run.isHeavy)
-    return open.reduce(
-      fewer((seat) => seat.steps * 1000 + seat.runs),
-      undefined,
-    )
+/** `later`: somebody's long run has to end first. `soon`: short ones have, and no more of them should be let in. */
+export function place<S extends Seat>(
+  seats: S[],
+  run: { tenant: string; pace: Pace; mayStandBehind: boolean },
+): S | 'soon' | 'later' {
+  const free = seats.filter((seat) => !isLong(seat) && isRoomy(seat))
+  if (free.length === 0 || (run.pace === 'heavy' && seats.filter((seat) => !isLong(seat)).length <= 1)) return 'later'
 
-  const isLastFree = seats.filter((seat) => !isLong(seat)).length <= 1
-  if (isLastFree && seats.length > 1) return undefined
-  return open.reduce(
-    fewer((seat) => seat.runsOfOthers(run.tenant)),
-    undefined,
-  )
+  const isShared = run.pace === 'quick' && run.mayStandBehind
+  const burden = (seat: Seat) =>
+    run.pace === 'heavy' ? seat.runsOfOthers(run.tenant) : seat.steps * sharing.runs_per_worker + seat.runs
+  let best: S | undefined
+  for (const seat of free) if (isOpen(seat, isShared) && (!best || burden(seat) < burden(best))) best = seat
+  return best ?? 'soon'
 }
 
 /** Nobody's short run can be had before a long one ends. */
 export const isCrowded = (seats: Seat[]) => seats.every((seat) => seat.computing_ms > sharing.crowded_ms)
 
-const isLong = (seat: Seat) => seat.steps > 0 && (seat.isHeavy || seat.computing_ms > sharing.long_step_ms)
+const isLong = (seat: Seat) => seat.steps > 0 && (seat.pace === 'heavy' || seat.computing_ms > sharing.long_step_ms)
 
-function isOpen(seat: Seat, isHeavy: boolean): boolean {
-  if (seat.runs >= sharing.runs_per_worker || seat.held_mb > sharing.held_mb_per_worker) return false
-  if (seat.steps === 0) return true
-  return !isHeavy && !isLong(seat) && seat.steps < sharing.pipeline
-}
+const isRoomy = (seat: Seat) => seat.runs < sharing.runs_per_worker && seat.held_mb <= sharing.held_mb_per_worker
 
-const fewer =
-  <S>(count: (seat: S) => number) =>
-  (best: S | undefined, seat: S): S =>
-    best === undefined || count(seat) < count(best) ? seat : best
+const isOpen = (seat: Seat, isShared: boolean) =>
+  seat.steps === 0 || (isShared && seat.pace === 'quick' && seat.steps < sharing.pipeline)

@@ -18,8 +18,8 @@ export type PoolStats = {
   workers: { pid?: number; runs: number; boot_ms?: number; memory_bytes?: number }[]
   queued: number
   running: number
-  /** Workers lost and started again, for whatever reason. */
-  respawned: number
+  /** Workers that died or had to be killed since the start. */
+  lost: number
 }
 
 export class Pool {
@@ -39,7 +39,7 @@ export class Pool {
   #gaps: string[]
   #hasWorked = false
   #failures = 0
-  #respawned = 0
+  #lostWorkers = 0
   #isClosed = false
 
   constructor(options: { workers: number; floor: IsolationLevel; log?: Log }) {
@@ -70,7 +70,7 @@ export class Pool {
     const workers = [...this.#workers].map(({ pid, runs, boot_ms, memory_bytes }) => {
       return { pid, runs, boot_ms, memory_bytes }
     })
-    return { workers, queued: this.#queue.length, running: this.#workerOf.size, respawned: this.#respawned }
+    return { workers, queued: this.#queue.length, running: this.#workerOf.size, lost: this.#lostWorkers }
   }
 
   async submit(order: Order): Promise<Verdict> {
@@ -111,10 +111,14 @@ export class Pool {
     while (this.#queue.length > 0) {
       const seats = this.#seats()
       let seat: WorkerHost | undefined
+      let mayStandBehind = true
       const task = this.#queue.take((tenant) => {
         if (!this.#tenants.mayGo(tenant)) return false
-        seat = place(seats, { tenant, isHeavy: this.#tenants.isHeavy(tenant) })
-        return seat !== undefined
+        const found = place(seats, { tenant, pace: this.#tenants.pace(tenant), mayStandBehind })
+        if (found === 'soon') mayStandBehind = false
+        if (typeof found === 'string') return false
+        seat = found
+        return true
       })
       if (!task || !seat) break
       this.#workerOf.set(task, seat)
@@ -128,7 +132,7 @@ export class Pool {
     const seats: WorkerHost[] = []
     for (const worker of this.#workers) {
       if (!worker.isUp) continue
-      worker.isHeavy = worker.computing !== undefined && this.#tenants.isHeavy(worker.computing.tenant)
+      if (worker.computing) worker.pace = this.#tenants.pace(worker.computing.tenant)
       seats.push(worker)
     }
     return seats
@@ -190,6 +194,7 @@ export class Pool {
   }
 
   #wake(): void {
+    if (this.#isDown) this.#giveUp()
     if (this.#workers.size === 0 && this.#failures === 0) this.#spawn()
   }
 
@@ -242,11 +247,11 @@ export class Pool {
   }
 
   #replace(worker: WorkerHost): void {
-    if (this.#workers.size >= this.#size) return
-    if (!worker.isRetiring)
+    if (!worker.isRetiring) {
+      this.#lostWorkers++
       this.#log?.warn({ reason: worker.reason, trouble: worker.trouble }, 'a sandbox worker ended')
-    this.#respawned++
-    this.#spawn()
+    }
+    if (this.#workers.size < this.#size) this.#spawn()
   }
 
   /** It did not come up. A way that has never worked is given up; one that has is tried again. */
@@ -260,13 +265,18 @@ export class Pool {
       this.#gaps.push(`No worker could be started at the level ${level}: ${trouble}`)
     }
     if (this.#isDown) {
-      this.#isolation = { level: 'process', layers: [], gaps: this.#gaps }
-      this.#failQueued({ code: 'crashed', message: 'No worker of the sandbox can be started.' })
-      const sentence = `No sandbox worker reaches the level "${this.#floor}" here. ${this.#gaps.join(' ')}`
-      this.#first.reject(new SandboxUnavailable('SANDBOX_DOWN', sentence))
+      this.#giveUp()
       return
     }
     const delay_ms = this.#hasWorked ? Math.min(5000, 50 * 2 ** this.#failures) : 0
     setTimeout(() => this.#spawn(), delay_ms).unref()
+  }
+
+  /** Nothing as strong as the floor can be started here. */
+  #giveUp(): void {
+    this.#isolation = { level: 'process', layers: [], gaps: this.#gaps }
+    this.#failQueued({ code: 'crashed', message: 'No worker of the sandbox can be started.' })
+    const sentence = `No sandbox worker reaches the level "${this.#floor}" here. ${this.#gaps.join(' ')}`
+    this.#first.reject(new SandboxUnavailable('SANDBOX_DOWN', sentence))
   }
 }

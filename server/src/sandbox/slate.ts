@@ -1,12 +1,17 @@
-/** A slate that a worker reads while it computes and can read nothing else: eight bytes of a file without a name, in
- *  which the server writes the id of the run to be ended. */
+/** A slate that a worker can look at while its pipe is out of sight, in the middle of a step: a file without a name, in
+ *  which the server writes the ids of runs that are called off, the latest few. */
 
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+/** More than can stand in a worker at a time. */
+export const SLATE_ENTRIES = 64
+export const ENTRY_BYTES = 8
+
 export class Slate {
   readonly #fd: number
+  #count = 0
   /** What the worker gets: it can only read. */
   readonly readable: number
 
@@ -22,7 +27,6 @@ export class Slate {
       const file = join(folder, 'slate')
       const slate = new Slate(openSync(file, 'w', 0o600), openSync(file, 'r'))
       rmSync(folder, { recursive: true })
-      slate.write(0)
       return slate
     } catch {
       return undefined
@@ -30,9 +34,9 @@ export class Slate {
   }
 
   write(id: number): void {
-    const bytes = Buffer.alloc(8)
-    bytes.writeDoubleLE(id)
-    writeSync(this.#fd, bytes, 0, 8, 0)
+    const entry = Buffer.alloc(ENTRY_BYTES)
+    entry.writeDoubleLE(id)
+    writeSync(this.#fd, entry, 0, ENTRY_BYTES, (this.#count++ % SLATE_ENTRIES) * ENTRY_BYTES)
   }
 
   /** The worker has its own by now. */

@@ -1,9 +1,10 @@
 /** What the pool remembers of tenants: what they have in the workers now, and how long their runs compute. */
 
 import { sharing } from './limits.ts'
+import type { Pace } from './placement.ts'
 import { Recent } from './recent.ts'
 
-type Tenant = { runs: number; held_mb: number; average_ms: number }
+type Tenant = { runs: number; held_mb: number; average_ms: number; seen: number }
 
 const REMEMBERED = 1000
 /** The weight of the latest run in the average: a tenant that mends its ways is believed after some ten runs. */
@@ -23,7 +24,7 @@ export class Tenants {
   }
 
   #of(name: string): Tenant {
-    return this.#present.get(name) ?? this.#absent.get(name) ?? { runs: 0, held_mb: 0, average_ms: 0 }
+    return this.#present.get(name) ?? this.#absent.get(name) ?? { runs: 0, held_mb: 0, average_ms: 0, seen: 0 }
   }
 
   mayGo(name: string): boolean {
@@ -31,8 +32,10 @@ export class Tenants {
     return runs < this.#runs_max && held_mb < this.#held_mb_max
   }
 
-  isHeavy(name: string): boolean {
-    return this.#of(name).average_ms > sharing.heavy_run_ms
+  pace(name: string): Pace {
+    const { average_ms, seen } = this.#of(name)
+    if (average_ms > sharing.heavy_run_ms) return 'heavy'
+    return seen >= sharing.quick_after && average_ms < sharing.quick_run_ms ? 'quick' : 'usual'
   }
 
   enters(name: string): void {
@@ -57,6 +60,7 @@ export class Tenants {
 
   computed(name: string, ms: number): void {
     const tenant = this.#of(name)
+    tenant.seen++
     tenant.average_ms += (ms - tenant.average_ms) * WEIGHT
   }
 

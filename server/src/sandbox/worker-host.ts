@@ -9,7 +9,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type Isolation, isReached, type Launch } from './isolation.ts'
 import { grace, keeping, limits } from './limits.ts'
-import type { Seat } from './placement.ts'
+import type { Pace, Seat } from './placement.ts'
 import { Recent } from './recent.ts'
 import { Slate } from './slate.ts'
 import { parsed, type Task } from './task.ts'
@@ -54,7 +54,7 @@ export class WorkerHost implements Seat {
   idle_since = performance.now()
   isRetiring = false
   /** Told by the pool, which knows the tenants. */
-  isHeavy = false
+  pace: Pace = 'usual'
   held_mb = 0
 
   constructor(launch: Launch, events: WorkerEvents) {
@@ -158,24 +158,21 @@ export class WorkerHost implements Seat {
 
   /** Takes a run out. What computes can't be taken: it is told to end, and killed with its worker if it does not. */
   withdraw(task: Task): void {
+    this.#slate?.write(task.id)
     if (!this.#isComputing(task)) {
       this.#leaves(task)
       this.#write({ t: 'drop', id: task.id })
       return
     }
-    if (!this.#slate) {
-      this.kill('cancelled')
-      return
-    }
-    this.#slate.write(task.id)
+    const patience_ms = this.#slate ? grace.watchdog_ms : 0
     setTimeout(() => {
       if (this.#isComputing(task)) this.kill('cancelled')
-    }, grace.watchdog_ms).unref()
+    }, patience_ms).unref()
   }
 
-  /** Runs that stand behind a long step go back, and another worker may have them. */
+  /** Runs that stand behind a long step go back, in their order, and another worker may have them. */
   reclaim(): void {
-    for (const { id, task, isFirst } of this.#steps.slice(1)) {
+    for (const { id, task, isFirst } of this.#steps.slice(1).reverse()) {
       if (!isFirst || !this.#tasks.has(id)) continue
       this.withdraw(task)
       this.#events.onReturned(task)

@@ -4,7 +4,7 @@ import { openSandbox } from '../sandbox.ts'
 import { job } from '../testing.ts'
 import { hostile } from './programs.ts'
 
-const sandbox = await openSandbox({ workers: 2 })
+const sandbox = await openSandbox({ workers: 3 })
 after(() => sandbox.close())
 
 let next = 0
@@ -17,7 +17,7 @@ async function runAll(t: TestContext) {
     if (!program) return
     await t.test(`a program that ${program.does}`, async () => {
       const { code, language = 'javascript', memory_mb = 32, input } = program
-      const timeout_ms = program.timeout_ms ?? (program.ends?.includes('timeout') ? 150 : 2000)
+      const timeout_ms = program.timeout_ms ?? (program.ends?.includes('timeout') ? 100 : 2000)
       const tenant = `tenant-${index % 8}`
       const verdict = await sandbox.run(job(code, input, { language, memory_mb, timeout_ms, tenant }))
       const told = JSON.stringify(verdict).slice(0, 500)

@@ -1,5 +1,5 @@
 /** Programs that mean harm, each with the only verdicts it may come to. To add one is to add
- *  an entry. Who may be ended by the clock has 150 ms for it,
+ *  an entry. Who may be ended by the clock has 100 ms for it,
  *  the others two seconds; each has 32 MB, unless it says otherwise. */
 
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the programs are text here

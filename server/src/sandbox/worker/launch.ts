@@ -6,6 +6,10 @@ import { limits } from '../limits.ts'
 import { openKernel } from './kernel.ts'
 import { filterBeforeExec } from './seccomp.ts'
 
+const SYS_FCNTL = 72
+const F_SETFD = 2
+const SLATE = 3
+
 const [parent, ...args] = process.argv.slice(2)
 const kernel = openKernel()
 const steps: [string, () => boolean][] = [
@@ -13,6 +17,8 @@ const steps: [string, () => boolean][] = [
   // Between the fork and here the parent may have ended already.
   ['have the parent that started it', () => parent === '0' || process.ppid === Number(parent)],
   ['keep other open files from the worker', () => kernel?.closeOnExec(4) === true],
+  // Node takes care that nothing it was given goes further.
+  ['hand on its slate', () => kernel?.call(SYS_FCNTL, SLATE, F_SETFD, 0) === 0],
   ['limit core dumps', () => kernel?.limit('core', 0) === true],
   ['limit written files', () => kernel?.limit('file_size', 0) === true],
   ['limit open files', () => kernel?.limit('open_files', 64) === true],

@@ -5,6 +5,7 @@
 import { readFileSync, readSync, writeSync } from 'node:fs'
 import { keeping, sharing } from '../limits.ts'
 import { Recent } from '../recent.ts'
+import { ENTRY_BYTES, SLATE_ENTRIES } from '../slate.ts'
 import type { Fault } from '../verdict.ts'
 import type { FromWorker, ToWorker } from '../wire.ts'
 import { lock } from './lock.ts'
@@ -23,7 +24,7 @@ class Worker {
   readonly #sources = new Recent<{ code: string; read?: Source | { refused: Fault } }>(keeping.sources)
   readonly #templates = new Recent<Loaded>(keeping.sources)
   readonly #runs = new Map<number, Run>()
-  readonly #dropped = new Set<number>()
+  #breathed = 0
   /** The stripper of types broke. It does not mend: what it read before can still be run. */
   #isSpoiled = false
 
@@ -48,9 +49,9 @@ class Worker {
     while (this.#spare.length < keeping.spare_machines) this.#spare.push(await Machine.create(this.#parts))
   }
 
-  /** A run called off in the same breath it was sent in need not be begun. */
-  foresee(message: ToWorker): void {
-    if (message.t === 'drop' && !this.#runs.has(message.id)) this.#dropped.add(message.id)
+  /** What was read together is as old as the first of it when the last is begun. */
+  breathe(): void {
+    this.#breathed = performance.now()
   }
 
   receive(message: ToWorker): void {
@@ -61,7 +62,8 @@ class Worker {
 
   #begin(order: Order): void {
     const source = this.#sourceOf(order)
-    if (source === undefined || this.#dropped.has(order.id)) {
+    const isOld = performance.now() - this.#breathed > sharing.sweep_ms
+    if (source === undefined || (isOld && isCalledOff(order.id))) {
       send({ t: 'skip', id: order.id })
       return
     }
@@ -139,7 +141,6 @@ class Worker {
   }
 
   #drop(id: number): void {
-    this.#dropped.delete(id)
     const run = this.#runs.get(id)
     if (run) this.#release(run)
   }
@@ -156,14 +157,16 @@ const NEVER: Fault = {
   message: 'The promise it returned never resolves: nothing is left that could do it.',
 }
 
-const slate = Buffer.alloc(8)
+const slate = Buffer.alloc(SLATE_ENTRIES * ENTRY_BYTES)
 
 function isCalledOff(id: number): boolean {
   try {
-    return readSync(3, slate, 0, 8, 0) === 8 && slate.readDoubleLE() === id
+    const length = readSync(3, slate, 0, slate.length, 0)
+    for (let at = 0; at < length; at += ENTRY_BYTES) if (slate.readDoubleLE(at) === id) return true
   } catch {
-    return false
+    // There is none: who must end is ended with the process.
   }
+  return false
 }
 
 function send(message: FromWorker): void {
@@ -193,7 +196,7 @@ function* breaths(): Generator<ToWorker[]> {
 const worker = await Worker.open()
 send({ t: 'ready', ...lock() })
 for (const messages of breaths()) {
-  for (const message of messages) worker.foresee(message)
+  worker.breathe()
   for (const message of messages) {
     worker.receive(message)
     await worker.refill()
