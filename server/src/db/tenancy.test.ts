@@ -6,6 +6,7 @@ import { openTestDatabases } from './testing.ts'
 
 const tables = `
   create table things (id int primary key, organization_id uuid not null, name text not null);
+  create index things_searched on things using gin (to_tsvector('simple', name));
   select flow_tenant('things')`
 
 const databases = await openTestDatabases({ tables })
@@ -83,5 +84,16 @@ for (const database of databases) {
       from pg_roles where rolname = current_user`)
     assert.deepEqual(user, { name: 'flow_app', is_above: false, may_truncate: false })
     await assert.rejects(database.platform.run(sql`alter table things disable row level security`), { code: '42501' })
+  })
+
+  test(`${mode}: a search uses its index under the policy`, async () => {
+    const { us } = await newTenants()
+    const plan = await us.tx(async (tx) => {
+      await tx.run(sql`set local enable_seqscan = off`)
+      return tx.many<Record<string, string>>(
+        sql`explain select * from things where to_tsvector('simple', name) @@ to_tsquery('simple', 'ours')`,
+      )
+    })
+    assert.match(plan.map((line) => line['QUERY PLAN']).join('\n'), /Index Scan on things_searched/)
   })
 }
