@@ -51,7 +51,7 @@ export type AuditNote = {
 
 type ContextOf<O extends Operation> = O extends { permission: 'public' } ? PublicContext : Context
 type AnswerOf<O extends Operation> = O extends { streams: true }
-  ? AsyncIterable<StreamEvent> | Promise<AsyncIterable<StreamEvent>>
+  ? Promise<AsyncIterable<StreamEvent>>
   : O extends { downloads: string }
     ? AsyncIterable<string> | Promise<AsyncIterable<string>>
     : Promise<Output<O> | (O extends { permission: 'public' } ? Redirect : never)>
@@ -231,10 +231,11 @@ async function read(asked: Asked): Promise<{ input: unknown; body: Body }> {
   const body = bodyless
     ? { text: '', fields: {} }
     : await readBody(asked.request, operation.body_bytes_max ?? BODY_BYTES_MAX)
-  return {
-    input: readInput(operation, schema, { params: asked.params, query: asked.url.searchParams, body: body.fields }),
-    body,
-  }
+  const query = new URLSearchParams(asked.url.searchParams)
+  // What a client's reader of events sends by itself when it comes back; the query is for people.
+  const last = operation.streams ? asked.request.headers.get('last-event-id') : null
+  if (last !== null) query.set('after', last)
+  return { input: readInput(operation, schema, { params: asked.params, query, body: body.fields }), body }
 }
 
 /** One transaction: the answer given before, the precondition, the work, the note, the answer kept. */
