@@ -9,7 +9,13 @@ import type { Page } from '@flow/contract/common'
 import type { Component } from '@flow/contract/components'
 import type { WorkflowConfig } from '@flow/contract/components/workflow'
 import type { Parsed } from '@flow/contract/operation'
-import type { workflows as contract, Execution, ExecutionSummary, Workflow } from '@flow/contract/workflows'
+import type {
+  workflows as contract,
+  Execution,
+  ExecutionEvent,
+  ExecutionSummary,
+  Workflow,
+} from '@flow/contract/workflows'
 import { assertBudget, debit } from '../billing/billing.ts'
 import * as components from '../components/components.ts'
 import type { Graph } from '../components/workflow-rules.ts'
@@ -145,6 +151,8 @@ export async function retryExecution(ctx: Context, input: Parsed<Ops['retryExecu
   await assertBudget(ctx)
   const rows = await store.nodesOf(ctx.db, before.id)
   const states: States = new Map(rows.map((row) => [row.node_id, row]))
+  // The node that the execution failed by is run again even where it gave a result: an edge of it was at fault.
+  if (before.error?.node_id) states.delete(before.error.node_id)
   const again = rerunOf(graph, states, input.from_node)
   const kept = rows.map((row) => row.node_id).filter((id) => !again.has(id))
 
@@ -153,18 +161,21 @@ export async function retryExecution(ctx: Context, input: Parsed<Ops['retryExecu
   return begin(ctx, made, (id) => store.copyNodes(ctx, before.id, id, kept))
 }
 
-export async function* events(ctx: Context, input: Parsed<Ops['events']>) {
+/** Refuses before the stream begins; once it has, there is no other answer to give. */
+export async function events(ctx: Context, input: Parsed<Ops['events']>): Promise<AsyncIterable<StreamEvent>> {
   const { id } = await findExecution(ctx, input)
-  const of = {
-    database: ctx.platform.database,
-    organization_id: ctx.organization_id,
-    execution_id: id,
-    signal: ctx.signal,
-  }
-  for await (const { seq, type, node_id, at, details } of follow(of, Number(input.after ?? 0))) {
-    yield { id: String(seq), event: type, data: { execution_id: id, node_id, at, ...details } }
+  return told(ctx, id, Number(input.after ?? 0))
+}
+
+async function* told(ctx: Context, execution_id: string, after: number): AsyncGenerator<StreamEvent> {
+  const { signal, organization_id, platform } = ctx
+  const of = { database: platform.database, organization_id, execution_id, signal }
+  for await (const { seq, type, node_id, at, details } of follow(of, after)) {
+    yield { id: String(seq), event: type, data: { execution_id, node_id, at, ...details } }
   }
 }
+
+type StreamEvent = { id: string; event: string; data: ExecutionEvent }
 
 // ---- what they share
 
@@ -180,6 +191,8 @@ async function findExecution(
   ctx: Context,
   at: { workflow_id: string; execution_id: string },
 ): Promise<store.ExecutionRow> {
+  // What is left of a workflow that is gone is not there any more.
+  await find(ctx, at.workflow_id)
   const row = await store.find(ctx, at.workflow_id, at.execution_id)
   if (!row) throw notFound('execution', at.execution_id)
   return row
