@@ -30,6 +30,8 @@ const workerArgs = [
   '--max-old-space-size=128',
   '--disallow-code-generation-from-strings',
   main,
+  // Looking for it would take more of the file system than the worker may see.
+  engine,
 ]
 const launcherArgs = (parent: number) => ['--no-warnings', launcher, String(parent), ...workerArgs]
 

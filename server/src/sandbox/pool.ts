@@ -33,6 +33,7 @@ export class Pool {
   readonly #first = Promise.withResolvers<void>()
   readonly #warmUp: NodeJS.Timeout
   #sweeper: NodeJS.Timeout | undefined
+  #respawn: NodeJS.Timeout | undefined
   /** Ways to start a worker that have not failed yet; once one has worked, only that one. */
   #launches: Launch[]
   #isolation: Isolation = { level: 'process', layers: [], gaps: ['No worker is up yet.'] }
@@ -92,6 +93,7 @@ export class Pool {
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#warmUp)
+    clearTimeout(this.#respawn)
     clearInterval(this.#sweeper)
     this.#failQueued({ code: 'cancelled', message: 'The sandbox was closed.' })
     for (const worker of this.#workers) worker.kill('closed')
@@ -269,7 +271,7 @@ export class Pool {
       return
     }
     const delay_ms = this.#hasWorked ? Math.min(5000, 50 * 2 ** this.#failures) : 0
-    setTimeout(() => this.#spawn(), delay_ms).unref()
+    this.#respawn = setTimeout(() => this.#spawn(), delay_ms)
   }
 
   /** Nothing as strong as the floor can be started here. */

@@ -2,12 +2,11 @@
  *  speaks to the engine through its raw exports, because the wrapper's cached handles point into a memory that a
  *  reset takes away. Nothing of a guest outlives `reset`: all its state is linear memory and one stack pointer. */
 
-import { readFileSync } from 'node:fs'
-import { EvalFlags, JSValueHandle, QuickJS } from 'quickjs-wasi'
+import type { JSValueHandle as Handle, QuickJS as Vm } from 'quickjs-wasi'
 import { keeping } from '../limits.ts'
+import { EvalFlags, JSValueHandle, type Parts, QuickJS } from './engine.ts'
 
-type Exports = ReturnType<QuickJS['_getExports']>
-type Extensions = { name: string; wasm: WebAssembly.Module }[]
+type Exports = ReturnType<Vm['_getExports']>
 
 /** What a guest can ask of the worker, all of it synchronous. The answer is one of a few small numbers, whose boxes are
  *  part of the ground: a guest that asks without end makes nothing grow. */
@@ -44,27 +43,8 @@ const PAGE = 4096
 const NOTHING = new Uint8Array(PAGE)
 const LOOK_EVERY_MS = 10
 
-const file = (name: string) => readFileSync(new URL(import.meta.resolve(`quickjs-wasi/${name}`)))
-
-export async function loadEngine(): Promise<{ engine: WebAssembly.Module; extensions: Extensions }> {
-  const compiled = ['quickjs.wasm', 'encoding.so', 'url.so', 'structured-clone.so', 'crypto.so'].map((name) =>
-    WebAssembly.compile(file(name)),
-  )
-  const [engine, encoding, url, structuredClone, crypto] = await Promise.all(compiled)
-  if (!engine || !encoding || !url || !structuredClone || !crypto) throw new Error('The engine is not all there.')
-  return {
-    engine,
-    extensions: [
-      { name: 'encoding', wasm: encoding },
-      { name: 'url', wasm: url },
-      { name: 'structured_clone', wasm: structuredClone },
-      { name: 'crypto', wasm: crypto },
-    ],
-  }
-}
-
 export class Machine {
-  readonly #vm: QuickJS
+  readonly #vm: Vm
   readonly #engine: Exports
   /** Whoever runs in it now. */
   guest: Guest | undefined
@@ -85,12 +65,12 @@ export class Machine {
   #bytes_then = 0
   #answers: number[] = []
 
-  private constructor(vm: QuickJS) {
+  private constructor(vm: Vm) {
     this.#vm = vm
     this.#engine = vm._getExports()
   }
 
-  static async create(parts: Awaited<ReturnType<typeof loadEngine>>): Promise<Machine> {
+  static async create(parts: Parts): Promise<Machine> {
     let machine: Machine | undefined
     const isOver = () => machine?.isOver() === true
     const outside = (memory: WebAssembly.Memory) => ({
@@ -143,7 +123,7 @@ export class Machine {
     const vm = this.#vm
     const boxed = (answer: Answer | undefined) =>
       new JSValueHandle(vm, this.#answers[answer ?? Answer.no_host] ?? 0, false, true)
-    const lent: Record<string, (...args: JSValueHandle[]) => JSValueHandle> = {
+    const lent: Record<string, (...args: Handle[]) => Handle> = {
       __call: (call, method, args) =>
         boxed(this.guest?.call(call?.toNumber() ?? 0, method?.toString() ?? '', args?.toString() ?? '')),
       __sleep: (call, ms) => boxed(this.guest?.sleep(call?.toNumber() ?? 0, ms?.toNumber() ?? 0)),

@@ -8,8 +8,9 @@ import { Recent } from '../recent.ts'
 import { ENTRY_BYTES, SLATE_ENTRIES } from '../slate.ts'
 import type { Fault } from '../verdict.ts'
 import type { FromWorker, ToWorker } from '../wire.ts'
+import { loadParts, type Parts } from './engine.ts'
 import { lock } from './lock.ts'
-import { type Ground, loadEngine, Machine, type Template } from './machine.ts'
+import { type Ground, Machine, type Template } from './machine.ts'
 import { Run } from './run.ts'
 import { readSource } from './source.ts'
 
@@ -18,7 +19,7 @@ type Source = { text: string; filename: string }
 type Loaded = Template & { namespace: number }
 
 class Worker {
-  readonly #parts: Awaited<ReturnType<typeof loadEngine>>
+  readonly #parts: Parts
   readonly #ground: Ground
   readonly #spare: Machine[]
   readonly #sources = new Recent<{ code: string; read?: Source | { refused: Fault } }>(keeping.sources)
@@ -28,7 +29,7 @@ class Worker {
   /** The stripper of types broke. It does not mend: what it read before can still be run. */
   #isSpoiled = false
 
-  private constructor(parts: Awaited<ReturnType<typeof loadEngine>>, ground: Ground, spare: Machine[]) {
+  private constructor(parts: Parts, ground: Ground, spare: Machine[]) {
     this.#parts = parts
     this.#ground = ground
     this.#spare = spare
@@ -36,7 +37,7 @@ class Worker {
 
   static async open(): Promise<Worker> {
     const text = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8')
-    const parts = await loadEngine()
+    const parts = await loadParts()
     const first = await Machine.create(parts)
     const ground = first.prepare(text('./globals.js'), text('./prelude.js'))
     const worker = new Worker(parts, ground, [first])
