@@ -11,6 +11,7 @@ import { Pool } from 'undici'
 import { createApp } from '../server/src/app.ts'
 import { readConfig } from '../server/src/config.ts'
 import { newId } from '../server/src/context.ts'
+import { connect } from '../server/src/db/connect.ts'
 import { sql } from '../server/src/db/db.ts'
 import { listen } from '../server/src/http/listen.ts'
 import { createMetrics } from '../server/src/http/metrics.ts'
@@ -28,7 +29,8 @@ const config = readConfig({
   FLOW_MASTER_KEY: key,
   DATABASE_URL,
 })
-const platform = await openPlatform(config)
+const database = await connect({ ...config, directory, pool_max: config.database_pool })
+const platform = await openPlatform(config, { database })
 const first = await createFirstOrganization(platform)
 if (!first) throw new Error('This bench needs an empty database.')
 

@@ -3,7 +3,6 @@
 import { type Logger, pino } from 'pino'
 import type { Config } from './config.ts'
 import { type Clock, type Platform, systemClock } from './context.ts'
-import { connect } from './db/connect.ts'
 import type { Database } from './db/db.ts'
 import { openEngine } from './engine/engine.ts'
 import { createFetch } from './fetch.ts'
@@ -15,14 +14,10 @@ export type OpenPlatform = Platform & { close(deadline_ms: number): Promise<void
 
 export async function openPlatform(
   config: Config,
-  parts: { database?: Database; clock?: Clock } = {},
+  { database, clock = systemClock }: { database: Database; clock?: Clock },
 ): Promise<OpenPlatform> {
   const log = createLog(config)
-  const clock = parts.clock ?? systemClock
   const seal = await openSeal(config)
-  const database =
-    parts.database ??
-    (await connect({ ...config, directory: config.data_directory, pool_max: config.database_pool, log }))
   const sandbox = await openSandbox({ workers: config.sandbox_workers, floor: config.sandbox_floor, log })
   const mail = createMail(config, log)
   const fetch = createFetch(config)
