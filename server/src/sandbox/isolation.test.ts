@@ -106,9 +106,8 @@ test('workers end with a server that is killed, also those that compute', {
     import { openSandbox } from ${JSON.stringify(new URL('./sandbox.ts', import.meta.url).href)}
     import { job } from ${JSON.stringify(new URL('./testing.ts', import.meta.url).href)}
     const sandbox = await openSandbox({ workers: 2 })
-    await sandbox.run(job('export const main = () => 1'))
-    while (sandbox.stats().workers.length < 2 || sandbox.stats().workers.some(({ boot_ms }) => !boot_ms)) await new Promise((r) => setTimeout(r, 5))
-    sandbox.run(job('export const main = () => { for (;;) {} }', {}, { timeout_ms: 60000 }))
+    for (const tenant of ['a', 'b']) sandbox.run(job('export const main = () => { for (;;) {} }', {}, { tenant, timeout_ms: 60000 }))
+    while (sandbox.stats().running < 2) await new Promise((r) => setTimeout(r, 5))
     console.log(JSON.stringify(sandbox.stats().workers.map(({ pid }) => pid)))`
   const server = spawn(process.execPath, ['--no-warnings', '--input-type=module', '-e', program], {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -65,7 +65,8 @@ export const grace = {
   boot_ms: 10_000,
   /** A server that has just started has better things to do. */
   warm_up_ms: 300,
-  spare_worker_idle_ms: 10_000,
+  /** Who has waited this long for a run is no longer needed. */
+  idle_worker_ms: 60_000,
 } as const
 
 /** What a worker keeps between calls. */

@@ -34,6 +34,7 @@ export class Pool {
   readonly #warmUp: NodeJS.Timeout
   #sweeper: NodeJS.Timeout | undefined
   #respawn: NodeJS.Timeout | undefined
+  #calm: NodeJS.Timeout | undefined
   /** Ways to start a worker that have not failed yet; once one has worked, only that one. */
   #launches: Launch[]
   #isolation: Isolation = { level: 'process', layers: [], gaps: ['No worker is up yet.'] }
@@ -44,7 +45,7 @@ export class Pool {
   #isClosed = false
 
   constructor(options: { workers: number; floor: IsolationLevel; log?: Log }) {
-    // With one worker a long run would have everybody wait for it.
+    // With one worker at most, everybody would have to wait for a long run.
     this.#size = Math.max(2, options.workers)
     this.#log = options.log
     this.#floor = options.floor
@@ -94,6 +95,7 @@ export class Pool {
     this.#isClosed = true
     clearTimeout(this.#warmUp)
     clearTimeout(this.#respawn)
+    clearTimeout(this.#calm)
     clearInterval(this.#sweeper)
     this.#failQueued({ code: 'cancelled', message: 'The sandbox was closed.' })
     for (const worker of this.#workers) worker.kill('closed')
@@ -140,34 +142,42 @@ export class Pool {
     return seats
   }
 
-  /** A few times a second hundred: who computes long is known, and nobody stands behind them. */
+  /** While anybody computes or waits: who computes long is known, and nobody stands behind them. */
   #sweep(): void {
     let isBusy = this.#queue.length > 0
     for (const worker of this.#workers) {
       const { computing, computing_ms } = worker
-      if (worker.isUp && !computing && this.#isSpare(worker)) worker.retire()
       if (!computing) continue
       isBusy = true
       if (computing_ms < sharing.long_step_ms) continue
       this.#tenants.isComputingLong(computing.tenant, computing_ms)
       worker.reclaim()
     }
-    this.#relieve()
-    if (isBusy || this.#workers.size > this.#size) return
+    if (isBusy) {
+      this.#grow()
+      return
+    }
     clearInterval(this.#sweeper)
     this.#sweeper = undefined
+    this.#calm ??= setTimeout(() => this.#shrink(), grace.idle_worker_ms).unref()
   }
 
-  #isSpare(worker: WorkerHost): boolean {
-    const isIdle = worker.runs === 0 && performance.now() - worker.idle_since > grace.spare_worker_idle_ms
-    return isIdle && this.#seats().length > this.#size
+  /** Somebody waits: one more worker, up to the pool's size; and up to twice that for a while, when long runs have
+   *  taken all of them. One at a time: the next may not be needed. */
+  #grow(): void {
+    const isStarting = this.#failures > 0 || [...this.#workers].some(({ isolation }) => !isolation)
+    if (this.#queue.length === 0 || isStarting) return
+    const isFull = this.#workers.size >= this.#size
+    if (!isFull || (this.#workers.size < 2 * this.#size && isCrowded(this.#seats()))) this.#spawn()
   }
 
-  /** Somebody waits and every worker is taken by a long run: one more, for a while. */
-  #relieve(): void {
-    if (this.#queue.length === 0 || this.#workers.size >= 2 * this.#size) return
-    const seats = this.#seats()
-    if (seats.length === this.#workers.size && isCrowded(seats)) this.#spawn()
+  /** One worker is kept for whoever comes next. */
+  #shrink(): void {
+    this.#calm = undefined
+    const idle = this.#seats().filter((worker) => worker.runs === 0)
+    const surplus = idle.filter((worker) => performance.now() - worker.idle_since >= grace.idle_worker_ms)
+    for (const worker of surplus.slice(this.#seats().length === surplus.length ? 1 : 0)) worker.retire()
+    if (this.#workers.size > 1) this.#calm = setTimeout(() => this.#shrink(), grace.idle_worker_ms).unref()
   }
 
   #leave(task: Task): void {
@@ -225,7 +235,6 @@ export class Pool {
       this.#log?.info({ isolation: this.#isolation, boot_ms: worker.boot_ms }, 'the sandbox is up')
       this.#first.resolve()
     }
-    while (this.#workers.size < this.#size) this.#spawn()
     this.#dispatch()
   }
 
@@ -253,7 +262,8 @@ export class Pool {
       this.#lostWorkers++
       this.#log?.warn({ reason: worker.reason, trouble: worker.trouble }, 'a sandbox worker ended')
     }
-    if (this.#workers.size < this.#size) this.#spawn()
+    if (this.#workers.size === 0) this.#spawn()
+    this.#dispatch()
   }
 
   /** It did not come up. A way that has never worked is given up; one that has is tried again. */
