@@ -18,9 +18,10 @@ export const limits = {
   error_stack: 4 * KiB,
   host_argument: MiB,
   host_method: 128,
-  /** Calls and timers of one run. */
   host_calls: 1000,
   host_calls_pending: 64,
+  timers: 10_000,
+  timers_pending: 1000,
   timeout_ms_max: 300_000,
   memory_mb_min: 16,
   memory_mb_max: 512,
@@ -38,6 +39,7 @@ export const sharing = {
   runs_per_worker: 32,
   /** What the waiting ones may keep in memory before a worker takes no more. */
   held_mb_per_worker: 512,
+  held_mb_per_tenant: 256,
   /** Short runs that may stand in one worker's pipe, so that it never idles for a round trip. */
   pipeline: 8,
   /** A step that has lasted this long lets nobody stand behind it. */
@@ -62,18 +64,22 @@ export const sharing = {
 export const grace = {
   /** A built-in that polls no interrupt is ended from outside, with its process. */
   watchdog_ms: 200,
-  boot_ms: 10_000,
+  boot_ms: 30_000,
+  boots: 3,
   /** A server that has just started has better things to do. */
-  warm_up_ms: 300,
+  warm_up_ms: 1000,
   /** Who has waited this long for a run is no longer needed. */
   idle_worker_ms: 60_000,
 } as const
 
 /** What a worker keeps between calls. */
 export const keeping = {
-  sources: 64,
-  /** A template that holds more than this beyond the bare machine is made anew for every call. */
-  template_bytes: 4 * MiB,
+  /** In characters, each source counting for a little more than it has: their number is bounded too. */
+  sources_size: 8 * MiB,
+  source_overhead: 64 * KiB,
+  /** Templates, in bytes, beyond the bare machine's. A larger one is made anew for every call. */
+  templates_bytes: 32 * MiB,
+  template_bytes_max: 2 * MiB,
   /** Linear memory never shrinks: a machine that grew past this is thrown away. */
   machine_bytes: 16 * MiB,
   /** Native stack a guest may use, of the binary's 1 MiB. */

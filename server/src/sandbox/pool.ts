@@ -272,7 +272,9 @@ export class Pool {
     const { level } = worker.launch
     const trouble = worker.trouble.trim().slice(0, 500) || worker.reason || 'it ended without a word'
     this.#log?.warn({ level, trouble }, 'a sandbox worker did not start')
-    if (!this.#hasWorked) {
+    // One that was only slow, as on a machine that has too much to do, says nothing against its level.
+    const isImpossible = worker.reason !== 'no boot' || this.#failures >= grace.boots
+    if (!this.#hasWorked && isImpossible) {
       this.#launches = this.#launches.slice(1)
       this.#gaps.push(`No worker could be started at the level ${level}: ${trouble}`)
     }

@@ -289,6 +289,31 @@ test('a result cannot be forged, nor a prototype smuggled out', async () => {
   assert.equal(Object.assign({}, result).admin, undefined)
 })
 
+test('many sources are kept apart, though not all of them are kept', async () => {
+  const filler = `// ${'x'.repeat(150_000)}\n`
+  const runs = Array.from({ length: 160 }, (_, i) => {
+    const x = i % 80
+    return output(`${filler}export const main = () => ${x}`, {}, { timeout_ms: 20_000 }).then((result) =>
+      assert.equal(result, x),
+    )
+  })
+  await Promise.all(runs)
+})
+
+test('a module with much at its top level is loaded like any other', async () => {
+  const code =
+    'const table = Array.from({ length: 50000 }, (_, i) => ({ i }))\nexport const main = ({ i }) => table[i].i'
+  for (const i of [0, 7, 49_999]) assert.equal(await output(code, { i }), i)
+})
+
+test('an input that does not fit into the memory a run may have ends only that run', async () => {
+  assert.equal(
+    (await fault('export const main = (x) => x.length', 'x'.repeat(8_300_000), { memory_mb: 16 })).code,
+    'out_of_memory',
+  )
+  assert.equal(await output('export const main = () => 1'), 1)
+})
+
 test('what one tenant poisons the next does not find', async () => {
   const poison = `export function main() {
     globalThis.left = 'a secret'

@@ -36,7 +36,7 @@ export async function openSandbox(
   return {
     run: (job) => run(pool, job),
     async check(code, language, entry_point, tenant = 'check') {
-      const verdict = await pool.submit({ code, language, entry_point, tenant, timeout_ms: 2000, memory_mb: 64 })
+      const verdict = await pool.submit({ code, language, entry_point, tenant, timeout_ms: 1000, memory_mb: 64 })
       return verdict.status === 'error' ? verdict.error : undefined
     },
     close: () => pool.close(),

@@ -2,7 +2,15 @@
 
 import { hash } from 'node:crypto'
 import { limits } from './limits.ts'
-import { FAULT_CODES, type Fault, type HostCall, type Language, type LogEntry, type Verdict } from './verdict.ts'
+import {
+  FAULT_CODES,
+  type Fault,
+  type HostCall,
+  type Language,
+  type LogEntry,
+  levelOf,
+  type Verdict,
+} from './verdict.ts'
 import type { Spending } from './wire.ts'
 
 export type Order = {
@@ -93,8 +101,8 @@ export class Task {
 
   spent(spending: Spending): void {
     for (const { level, message, at_ms } of spending.logs ?? []) {
-      this.#logRoom -= message.length
-      if (this.#logRoom > 0) this.#logs.push({ level, message, at_ms: Number(at_ms) })
+      this.#logRoom -= message.length + 16
+      if (this.#logRoom > 0) this.#logs.push({ level: levelOf(level), message: String(message), at_ms: Number(at_ms) })
     }
     this.cpu_ms = Number(spending.cpu_ms)
     this.#memory_bytes = Number(spending.memory_bytes)

@@ -15,12 +15,10 @@ export class Tenants {
   /** Those with nothing in the workers; who has been away for long begins anew. */
   readonly #absent = new Recent<Tenant>(REMEMBERED)
   readonly #runs_max: number
-  readonly #held_mb_max: number
 
-  /** One tenant may have half of everything, so that there is always room for another. */
+  /** One tenant may have half of the places, so that there is always room for another. */
   constructor(workers: number) {
     this.#runs_max = (workers * sharing.runs_per_worker) / 2
-    this.#held_mb_max = (workers * sharing.held_mb_per_worker) / 2
   }
 
   #of(name: string): Tenant {
@@ -29,7 +27,7 @@ export class Tenants {
 
   mayGo(name: string): boolean {
     const { runs, held_mb } = this.#of(name)
-    return runs < this.#runs_max && held_mb < this.#held_mb_max
+    return runs < this.#runs_max && held_mb < sharing.held_mb_per_tenant
   }
 
   pace(name: string): Pace {
@@ -50,7 +48,7 @@ export class Tenants {
     tenant.runs--
     if (tenant.runs > 0) return
     this.#present.delete(name)
-    this.#absent.set(name, tenant)
+    this.#absent.set(name, tenant, 1)
   }
 
   /** What its waiting runs keep in memory has changed. */

@@ -48,6 +48,9 @@ export type Fault = { code: FaultCode; message: string; line?: number; column?: 
 
 export type LogEntry = { level: 'debug' | 'info' | 'warn' | 'error'; message: string; at_ms: number }
 
+export const levelOf = (level: unknown): LogEntry['level'] =>
+  level === 'debug' || level === 'warn' || level === 'error' ? level : 'info'
+
 export type Spent = {
   /** At most 256 KiB; a last entry says so when there was more. */
   logs: LogEntry[]

@@ -39,7 +39,7 @@ export class WorkerHost implements Seat {
   readonly #child: ChildProcess
   readonly #slate = Slate.open()
   readonly #events: WorkerEvents
-  readonly #sources = new Recent<true>(keeping.sources)
+  readonly #sources = new Recent<true>(keeping.sources_size)
   readonly #tasks = new Map<number, Task>()
   #steps: Step[] = []
   readonly #patience: NodeJS.Timeout
@@ -140,7 +140,7 @@ export class WorkerHost implements Seat {
   begin(task: Task): void {
     const { code, language, entry_point, input, memory_mb } = task.order
     const isKept = this.#sources.get(task.key) === true
-    if (!isKept) this.#sources.set(task.key, true)
+    if (!isKept) this.#sources.set(task.key, true, code.length + keeping.source_overhead)
     task.isSent()
     this.#tasks.set(task.id, task)
     this.#step(task, true, {
@@ -325,7 +325,7 @@ export class WorkerHost implements Seat {
 
   #asked(task: Task, message: Extract<FromWorker, { t: 'call' | 'sleep' }>): void {
     const answer = (ok: boolean, value: string) => this.#answer(message.id, message.call, ok, value)
-    if (++task.asked > limits.host_calls) {
+    if (++task.asked > limits.host_calls + limits.timers) {
       this.kill('misbehaved')
       return
     }
@@ -339,7 +339,10 @@ export class WorkerHost implements Seat {
       answer(false, 'This code has no host to call.')
       return
     }
-    task.calls++
+    if (++task.calls > limits.host_calls) {
+      this.kill('misbehaved')
+      return
+    }
     answerOf(host, message).then(
       (value) => answer(true, value),
       (error: unknown) => {

@@ -3,10 +3,13 @@
 ;(() => {
   // The engine's own generator lives in the memory that every call begins with: it would give each call the same
   // numbers. This one takes its seed from the host on first use.
+  const { getRandomValues } = crypto
+  const Seed = Uint32Array
+  const fresh = getRandomValues.bind(crypto)
   let state
   Object.defineProperty(Math, 'random', {
     value: function random() {
-      state ??= crypto.getRandomValues(new Uint32Array(4))
+      state ??= fresh(new Seed(4))
       // sfc32, Chris Doty-Humphrey's small fast counting generator.
       const high = sfc32() >>> 5
       return (high * 67108864 + (sfc32() >>> 6)) / 9007199254740992

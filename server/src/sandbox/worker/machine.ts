@@ -39,7 +39,7 @@ export type Ground = {
   answers: number[]
 }
 
-const PAGE = 4096
+export const PAGE = 4096
 const NOTHING = new Uint8Array(PAGE)
 const LOOK_EVERY_MS = 10
 
@@ -199,7 +199,6 @@ export class Machine {
   /** What a run of this block begins with, if it is small enough to keep. */
   template(ground: Ground): Template | undefined {
     const bytes = this.bytes > this.#bytes_then ? this.bytes : this.#written
-    if (bytes > ground.memory.length + keeping.template_bytes) return undefined
     const memory = Buffer.from(this.#engine.memory.buffer)
     const pages = new Map<number, Uint8Array>()
     for (let at = 0; at < bytes; at += PAGE) {
@@ -207,6 +206,7 @@ export class Machine {
       const before = at < ground.memory.length ? ground.memory.subarray(at, at + PAGE) : NOTHING
       if (page.compare(before) !== 0) pages.set(at, new Uint8Array(page))
     }
+    if (pages.size * PAGE > keeping.template_bytes_max) return undefined
     return { pages, bytes, stackPointer: this.#engine.__stack_pointer.value }
   }
 
@@ -237,6 +237,7 @@ export class Machine {
     const { ptr, len } = this.#vm._writeString(value)
     const made = this.#engine.qjs_new_string(ptr, len)
     this.#engine.wasm_free(ptr)
+    if (this.isException(made)) throw new Error('malloc: no room for a string')
     return made
   }
 

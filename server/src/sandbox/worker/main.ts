@@ -10,7 +10,7 @@ import type { Fault } from '../verdict.ts'
 import type { FromWorker, ToWorker } from '../wire.ts'
 import { loadParts, type Parts } from './engine.ts'
 import { lock } from './lock.ts'
-import { type Ground, Machine, type Template } from './machine.ts'
+import { type Ground, Machine, PAGE, type Template } from './machine.ts'
 import { Run } from './run.ts'
 import { readSource } from './source.ts'
 
@@ -22,8 +22,8 @@ class Worker {
   readonly #parts: Parts
   readonly #ground: Ground
   readonly #spare: Machine[]
-  readonly #sources = new Recent<{ code: string; read?: Source | { refused: Fault } }>(keeping.sources)
-  readonly #templates = new Recent<Loaded>(keeping.sources)
+  readonly #sources = new Recent<{ code: string; read?: Source | { refused: Fault } }>(keeping.sources_size)
+  readonly #templates = new Recent<Loaded>(keeping.templates_bytes)
   readonly #runs = new Map<number, Run>()
   #breathed = 0
   /** The stripper of types broke. It does not mend: what it read before can still be run. */
@@ -81,12 +81,13 @@ class Worker {
   #sourceOf(order: Order): Source | { refused: Fault } | undefined {
     const kept = order.code === undefined ? this.#sources.get(order.key) : { code: order.code }
     if (!kept) return undefined
-    if (order.code !== undefined) this.#sources.set(order.key, kept)
+    if (order.code !== undefined) this.#sources.set(order.key, kept, order.code.length + keeping.source_overhead)
     if (kept.read) return kept.read
     if (this.#isSpoiled && order.language === 'typescript') return undefined
     const read = readSource(kept.code, order.language)
     if ('isSpoiled' in read) this.#isSpoiled = true
     kept.read = read
+    kept.code = ''
     return read
   }
 
@@ -118,7 +119,7 @@ class Worker {
     const namespace = run.load(text)
     if (namespace === undefined) return false
     const made = machine.hasLookedOut || machine.interruption ? undefined : machine.template(this.#ground)
-    if (made) this.#templates.set(order.key, { ...made, namespace })
+    if (made) this.#templates.set(order.key, { ...made, namespace }, made.pages.size * PAGE)
     return run.adopt(machine.duplicate(namespace), order.entry_point)
   }
 
@@ -180,7 +181,7 @@ function* breaths(): Generator<ToWorker[]> {
   const buffer = Buffer.allocUnsafe(1 << 20)
   let rest: Buffer[] = []
   for (;;) {
-    const count = readSync(0, buffer)
+    const count = readInto(buffer)
     if (count === 0) return
     const end = buffer.lastIndexOf(10, count - 1)
     if (end < 0) {
@@ -191,6 +192,15 @@ function* breaths(): Generator<ToWorker[]> {
     rest = [Buffer.from(buffer.subarray(end + 1, count))]
     // The server is the one side that is believed.
     yield text.split('\n').map((line) => JSON.parse(line) as ToWorker)
+  }
+}
+
+function readInto(buffer: Buffer): number {
+  try {
+    return readSync(0, buffer)
+  } catch {
+    // However the server's end went, it is gone.
+    return 0
   }
 }
 

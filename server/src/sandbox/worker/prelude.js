@@ -103,7 +103,7 @@
   const refusals = [
     '',
     'This code has no host to call.',
-    'This run has made too many calls to the host.',
+    'This run has made too many calls to the host or set too many timers.',
     'The argument is too large for a call to the host.',
   ]
   const waiting = new NativeMap()

@@ -1,7 +1,7 @@
 /** One run in one machine: loaded, called, continued with each of the host's answers, ended once. */
 
 import { limits } from '../limits.ts'
-import type { Fault, LogEntry } from '../verdict.ts'
+import { type Fault, type LogEntry, levelOf } from '../verdict.ts'
 import type { FromWorker } from '../wire.ts'
 import { faultOf } from './faults.ts'
 import { Answer, type Ground, type Guest, type Machine } from './machine.ts'
@@ -21,6 +21,8 @@ export class Run implements Guest {
   readonly #bytesAtStart: number
   readonly #memory_bytes_max: number
   #calls = 0
+  #timers = 0
+  readonly #sleeping = new Set<number>()
   #pending = 0
   #cpu_ms = 0
   #logs: LogEntry[] = []
@@ -55,7 +57,7 @@ export class Run implements Guest {
   }
 
   get isWaiting(): boolean {
-    return this.#pending > 0
+    return this.#pending + this.#sleeping.size > 0
   }
 
   /** Computes until nothing is ready any more. What escapes from it is the engine's end, not the guest's error. */
@@ -136,7 +138,7 @@ export class Run implements Guest {
 
   answer(call: number, isGood: boolean, value: string): void {
     const { machine } = this
-    this.#pending--
+    if (!this.#sleeping.delete(call)) this.#pending--
     machine.call(this.#ground.functions.answer, machine.number(call), machine.boolean(isGood), machine.string(value))
   }
 
@@ -152,9 +154,9 @@ export class Run implements Guest {
   }
 
   sleep(call: number, ms: number): Answer {
-    if (this.#calls >= limits.host_calls || this.#pending >= limits.host_calls_pending) return Answer.too_many
-    this.#calls++
-    this.#pending++
+    if (this.#timers >= limits.timers || this.#sleeping.size >= limits.timers_pending) return Answer.too_many
+    this.#timers++
+    this.#sleeping.add(call)
     this.#send({ t: 'sleep', id: this.id, call, ms: Number.isFinite(ms) ? ms : limits.timeout_ms_max })
     return Answer.yes
   }
@@ -229,9 +231,6 @@ function lackOf(told: string, entryPoint: string): Fault {
       : `The export "${entryPoint}" is no function but ${found}.`
   return { code: 'no_entry_point', message }
 }
-
-const levelOf = (level: string): LogEntry['level'] =>
-  level === 'debug' || level === 'warn' || level === 'error' ? level : 'info'
 
 /** How deep arrays and objects lie in each other in a JSON text. */
 function depthOf(json: string): number {
