@@ -21,6 +21,8 @@ export type RunningServer = {
   /** Stops it as Ctrl-C would, and gives its exit code. */
   stop(): Promise<number | null>
   remove(): Promise<void>
+  /** What it has written to its standard output so far. */
+  output(): string
 }
 
 export async function startServer(more: Record<string, string> = {}): Promise<RunningServer> {
@@ -37,6 +39,7 @@ export async function startServer(more: Record<string, string> = {}): Promise<Ru
     ...more,
   }
   let child: ChildProcess | undefined
+  let output = ''
   const end = (signal: NodeJS.Signals) =>
     new Promise<number | null>((done) => {
       if (!child || child.exitCode !== null || child.signalCode !== null) return done(child?.exitCode ?? null)
@@ -47,7 +50,10 @@ export async function startServer(more: Record<string, string> = {}): Promise<Ru
     child = spawn(process.execPath, ['--no-warnings', 'server/src/main.ts'], {
       cwd: repository,
       env: environment,
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk
     })
     await ready(url, child)
   }
@@ -63,6 +69,7 @@ export async function startServer(more: Record<string, string> = {}): Promise<Ru
     },
     kill: async () => void (await end('SIGKILL')),
     stop: () => end('SIGTERM'),
+    output: () => output,
     async remove() {
       await end('SIGKILL')
       await rm(directory, { recursive: true, force: true })

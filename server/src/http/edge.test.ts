@@ -3,6 +3,8 @@ import { test } from 'node:test'
 import type { Problem } from '@flow/contract/common'
 import { newOrganization, testFlow } from '../testing.ts'
 
+await testFlow({ FLOW_CORS_ORIGINS: 'https://console.example' })
+
 const JSON_TYPE = { 'content-type': 'application/json' }
 const block = (slug: string) => ({
   type: 'code_block',
@@ -278,11 +280,26 @@ test('a caller who asks too often is told when to come back', async () => {
   await limits.spend('somebody', 'actor')
 
   await assert.rejects(limits.spend('somebody', 'actor'), { code: 'RATE_LIMITED' })
-  await limits.spend('somebody else', 'actor')
+  const left = await limits.spend('somebody else', 'actor')
+  assert.deepEqual(left, { 'ratelimit-policy': '"actor";q=3;w=60', ratelimit: '"actor";r=2;t=60' })
 })
 
-test('browsers of other origins are not let in', async () => {
-  const { fetch } = await asking()
+test('an answer tells how much of the rate is left', async () => {
+  const { fetch, headers } = await asking()
+
+  const response = await fetch('/api/v1/components', { headers })
+
+  assert.equal(response.headers.get('ratelimit-policy'), '"actor";q=1000000;w=60')
+  assert.match(response.headers.get('ratelimit') ?? '', /^"actor";r=999999;t=\d+$/)
+})
+
+test('browsers of configured origins are let in, of others not', async () => {
+  const { fetch, headers } = await asking()
+  const console_origin = 'https://console.example'
+
+  const ours = await fetch('/api/v1/components', { headers: { ...headers, origin: console_origin } })
+  assert.equal(ours.headers.get('access-control-allow-origin'), console_origin)
+  assert.match(ours.headers.get('access-control-expose-headers') ?? '', /X-Request-ID/)
 
   const preflight = await fetch('/api/v1/components', {
     method: 'OPTIONS',

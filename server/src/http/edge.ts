@@ -86,6 +86,8 @@ type Asked = {
   request_id: string
   address: string
   now: string
+  /** What every answer to this request carries besides. */
+  headers: Record<string, string>
 }
 
 export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): Edge {
@@ -127,13 +129,14 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
       if (!served) throw new Failure('METHOD_NOT_ALLOWED', `This path answers ${[...methods.keys()].join(', ')} only.`)
       const now = platform.clock.now().toISOString()
       const address = addressOf(request, peer, platform.config.trust_proxy)
-      asked = { served, request, url: new URL(request.url), params, request_id, address, now }
+      asked = { served, request, url: new URL(request.url), params, request_id, address, now, headers: {} }
       response = await answerAsked(asked, platform, doors, limits, methods)
     } catch (thrown) {
       response = problemResponse(problemOf(thrown, log), request, request_id)
       if (!served) response.headers.set('allow', [...methods.keys()].join(', '))
     }
     response.headers.set('x-request-id', request_id)
+    for (const [name, value] of Object.entries(asked?.headers ?? {})) response.headers.set(name, value)
     const seconds = (performance.now() - started) / 1000
     const operation = served ? `${served.domain}.${served.name}` : 'none'
     metrics.request(operation, response.status, seconds)
@@ -166,7 +169,7 @@ async function answerAsked(
 ): Promise<Response> {
   const { operation } = asked.served
   if (operation.permission === 'public') {
-    await limits.spend(asked.address, operation.rate ?? 'public')
+    Object.assign(asked.headers, await limits.spend(asked.address, operation.rate ?? 'public'))
     const { input } = await read(asked)
     const result = await asked.served.call(publicContext(asked, platform) as unknown as Context, input)
     return answerOf(asked, await result, asked.request.signal, platform.log)
@@ -201,7 +204,7 @@ async function letIn(asked: Asked, platform: Platform, doors: Doors, limits: Lim
     await limits.punish(address)
     throw thrown
   })
-  await limits.spend(actor.id, 'actor')
+  Object.assign(asked.headers, await limits.spend(actor.id, 'actor'))
 
   const organization = params.org_id
   if (organization !== undefined && organization !== actor.organization_id) {

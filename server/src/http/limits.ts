@@ -5,8 +5,11 @@ import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import type { Config } from '../config.ts'
 import { tooMany } from '../failure.ts'
 
+type Kind = 'actor' | 'public' | 'sign_in'
+
 export type Limits = {
-  spend(who: string, kind: 'actor' | 'public' | 'sign_in'): Promise<void>
+  /** Counts one request, or refuses it; answers what is left, as `RateLimit` headers. */
+  spend(who: string, kind: Kind): Promise<Record<string, string>>
   /** Refuses an address that sent too many wrong credentials of late. */
   notExhausted(address: string): Promise<void>
   punish(address: string): Promise<void>
@@ -24,9 +27,15 @@ export function openLimits(config: Pick<Config, 'rate_limit_per_minute' | 'sign_
   const bad = new RateLimiterMemory({ points: BAD_CREDENTIALS_PER_MINUTE, duration })
   return {
     async spend(who, kind) {
-      await kinds[kind].consume(who).catch((spent: unknown) => {
+      const left = await kinds[kind].consume(who).catch((spent: unknown) => {
         throw tooMany('Too many requests. Wait, then go on.', secondsOf(spent))
       })
+      // draft-ietf-httpapi-ratelimit-headers: the policy, and what is left of it.
+      const { points } = kinds[kind]
+      return {
+        'ratelimit-policy': `"${kind}";q=${points};w=${duration}`,
+        ratelimit: `"${kind}";r=${left.remainingPoints};t=${Math.ceil(left.msBeforeNext / 1000)}`,
+      }
     },
     async notExhausted(address) {
       const spent = await bad.get(address)

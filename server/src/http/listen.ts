@@ -51,11 +51,13 @@ async function opened(server: Server, host: string, port: number): Promise<Liste
     close: (deadline_ms) =>
       new Promise((resolve) => {
         const cut = setTimeout(() => server.closeAllConnections(), deadline_ms)
+        // A connection whose answer is done would be kept for the next request.
+        const idle = setInterval(() => server.closeIdleConnections(), 50)
         server.close(() => {
           clearTimeout(cut)
+          clearInterval(idle)
           resolve()
         })
-        server.closeIdleConnections()
       }),
   }
 }
