@@ -7,6 +7,7 @@
 import type { Domain, Operation, Output, Parsed } from '@flow/contract/operation'
 import { statusOf } from '@flow/contract/operation'
 import { Hono } from 'hono'
+import type { Logger } from 'pino'
 import { z } from 'zod'
 import type { Redirect } from '../answer.ts'
 import type { Actor, Context, Platform, PublicContext } from '../context.ts'
@@ -88,6 +89,7 @@ type Asked = {
   now: string
   /** What every answer to this request carries besides. */
   headers: Record<string, string>
+  log: Logger
 }
 
 export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): Edge {
@@ -129,7 +131,7 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
       if (!served) throw new Failure('METHOD_NOT_ALLOWED', `This path answers ${[...methods.keys()].join(', ')} only.`)
       const now = platform.clock.now().toISOString()
       const address = addressOf(request, peer, platform.config.trust_proxy)
-      asked = { served, request, url: new URL(request.url), params, request_id, address, now, headers: {} }
+      asked = { served, request, url: new URL(request.url), params, request_id, address, now, headers: {}, log }
       response = await answerAsked(asked, platform, doors, limits, methods)
     } catch (thrown) {
       response = problemResponse(problemOf(thrown, log), request, request_id)
@@ -172,7 +174,7 @@ async function answerAsked(
     Object.assign(asked.headers, await limits.spend(asked.address, operation.rate ?? 'public'))
     const { input } = await read(asked)
     const result = await asked.served.call(publicContext(asked, platform) as unknown as Context, input)
-    return answerOf(asked, await result, asked.request.signal, platform.log)
+    return answerOf(asked, await result, asked.request.signal, asked.log)
   }
 
   const ctx = await letIn(asked, platform, doors, limits)
@@ -314,7 +316,7 @@ function publicContext(asked: Asked, platform: Platform): PublicContext {
     now: asked.now,
     request_id: asked.request_id,
     address: asked.address,
-    log: platform.log.child({ request_id: asked.request_id }),
+    log: asked.log,
     signal: asked.request.signal,
     credentials: credentialsOf(asked.request),
   }
