@@ -35,7 +35,8 @@ export function executor(db: Db): BossExecutor {
   if (!session) throw new Error('a job is enqueued in a transaction: this handle is not one')
   return {
     executeSql: async (text, values) => {
-      if (values && values.length > 0) return session().query({ text, values }, 'driver')
+      // One statement is prepared, also without parameters: the queue asks the same ones again and again.
+      if (values?.length || !text.includes(';')) return session().query({ text, values: values ?? [] }, 'driver')
       return allRows(await session().script(text, 'driver'))
     },
   }

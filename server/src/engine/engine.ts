@@ -15,7 +15,7 @@ import { type Clock, type Context, newId, type Platform, type Scope } from '../c
 import { executor } from '../db/boss.ts'
 import type { Database, Db } from '../db/db.ts'
 import * as claims from './claims.ts'
-import { type Delivery, type Lane, openQueue, type Retry } from './queue.ts'
+import { type Delivery, type Lane, lanes, openQueue, type Retry } from './queue.ts'
 import { openReplica } from './replicas.ts'
 import { type Claim, type Outcome, openWorker } from './worker.ts'
 
@@ -63,6 +63,9 @@ export type Engine = {
   /** Holds a run that nobody has until the transaction ends, so that the caller may end it; false (and a poke) when
    *  somebody has it. */
   takeForNow(db: Db, run_id: string): Promise<boolean>
+  /** Lets go of runs that are done with, in a transaction of their own; their calls then end with `let_go`. Gives the
+   *  ids of those: the others have news, or belong to others. */
+  letGo(db: Db, claims: Claim[]): Promise<Set<string>>
   /** Begins to claim runs. The platform is what their contexts carry. */
   work(platform: Platform): Promise<void>
   /** Claims nothing more, lets what is at hand come to a stop, and gives the rest to others at the deadline. */
@@ -124,6 +127,20 @@ export async function openEngine({ database, log, clock }: EngineParts): Promise
       }
       await claims.notify(db, `news ${run_id}`)
       return false
+    },
+    async letGo(db, held) {
+      const tokens = held.map(({ token }) => token)
+      const rows = await claims.release(
+        db,
+        held.map(({ run_id }) => run_id),
+        tokens,
+      )
+      const gone = new Set(rows.map(({ run_id }) => run_id))
+      for (const lane of lanes) {
+        const jobs = held.filter(({ run_id, job }) => job.lane === lane && gone.has(run_id)).map(({ job }) => job.id)
+        await queue.remove(db, lane, jobs)
+      }
+      return gone
     },
     async work(platform) {
       await replica.join(worker.lose)

@@ -11,13 +11,16 @@ import { type Delivery, type Job, type Lane, lanes, type Queue } from './queue.t
 import type { Replica } from './replicas.ts'
 
 /** How a call ends: done with, or resting until a time (at the latest; a poke comes earlier), or to be gone on with by
- *  whoever is next. A call that throws has failed and comes back by the run's `retry`. */
-export type Outcome = undefined | { rest_until: string } | { hand_over: true }
+ *  whoever is next, or let go of already, in a transaction of its own. A call that throws has failed and comes back by
+ *  the run's `retry`. */
+export type Outcome = undefined | { rest_until: string } | { hand_over: true } | { let_go: true }
 
 /** The hold on a run. */
 export type Claim = {
   run_id: string
   token: number
+  /** What it was claimed by. */
+  job: { id: string; lane: Lane }
   /** How often the run was called before, in vain: it failed, or its process was gone. */
   failures: number
   /** Aborted when the process is about to end: begin nothing new, come to a stop, hand over. */
@@ -31,6 +34,8 @@ const places: Record<Lane, number> = { executions: 100, runs: 16 }
 const POLL_MS = 1000
 
 type Held = { run_id: string; token: number; job: Job; abort: AbortController; heard: () => void; has_news: boolean }
+/** `has_more`: when it was last looked, jobs were left for which there was no place. */
+type Taking = { is_on: boolean; again: boolean; has_more: boolean }
 type Letting = { held: Held; outcome: Outcome }
 export type Worker = ReturnType<typeof openWorker>
 
@@ -46,9 +51,7 @@ type Parts = {
 export function openWorker({ database, log, queue, replica, runOf }: Parts) {
   const held = new Map<string, Held>()
   const stopping = new AbortController()
-  const taking = new Map<Lane, { is_on: boolean; again: boolean }>(
-    lanes.map((lane) => [lane, { is_on: false, again: false }]),
-  )
+  const taking = new Map<Lane, Taking>(lanes.map((lane) => [lane, { is_on: false, again: false, has_more: false }]))
   let platform: Platform | undefined
   let poll: NodeJS.Timeout | undefined
 
@@ -64,8 +67,9 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
     try {
       while (state.again && !stopping.signal.aborted) {
         state.again = false
-        const limit = free(lane)
-        if (limit > 0 && (await take(lane, limit)) === limit) state.again = true
+        const limit = batchOf(free(lane))
+        state.has_more = limit === 0 || (await take(lane, limit)) === limit
+        if (state.has_more && limit > 0) state.again = true
       }
     } catch (err) {
       log.error({ err }, 'the engine could not take runs from the queue')
@@ -116,7 +120,7 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
     for (;;) {
       const outcome = await call(one)
       if (one.abort.signal.aborted) break
-      if (outcome === 'failed') break
+      if (outcome === 'failed' || (outcome && 'let_go' in outcome)) break
       const isLetGo = await letGo({ held: one, outcome }).catch((err: unknown) => {
         log.error({ err, run_id }, 'a run could not be let go of')
         return true
@@ -124,7 +128,7 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
       if (isLetGo || one.abort.signal.aborted) break
     }
     if (held.get(run_id) === one) held.delete(run_id)
-    void fill(job.lane)
+    if (taking.get(job.lane)?.has_more) void fill(job.lane)
   }
 
   const call = async (one: Held): Promise<Outcome | 'failed'> => {
@@ -165,6 +169,7 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
     const claim: Claim = {
       run_id: one.run_id,
       token: one.token,
+      job: one.job,
       failures,
       stopping: stopping.signal,
       onNews(heard) {
@@ -272,6 +277,9 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
     },
   }
 }
+
+/** How many are taken at a time: a power of two, so that there are few different statements. */
+const batchOf = (free: number): number => (free < 1 ? 0 : 2 ** Math.floor(Math.log2(free)))
 
 /** The end of a run's call from outside: its process ends, it belongs to another one, or its time is up. */
 function signalOf({ abort }: Held, { timeout_seconds }: Run<unknown>): AbortSignal {

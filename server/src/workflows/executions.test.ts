@@ -250,7 +250,7 @@ test('a workflow is a component with the same id, and is changed as one', async 
     code: 'VALIDATION_ERROR',
     details: [{ field: 'edges[0].target', message: 'There is no node "b".' }],
   })
-  await assert.rejects(alice.workflows.get({ workflow_id: component.id.replace(/.$/, '0') }), { code: 'NOT_FOUND' })
+  await assert.rejects(alice.workflows.get({ workflow_id: crypto.randomUUID() }), { code: 'NOT_FOUND' })
   const code = (await alice.components.list({ type: 'code_block' })).items[0]
   await assert.rejects(alice.workflows.get({ workflow_id: code?.id ?? '' }), { code: 'NOT_FOUND' })
 })

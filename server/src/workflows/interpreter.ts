@@ -8,7 +8,8 @@
 import type { ExecutionError, ExecutionStatus } from '@flow/contract/workflows'
 import type { Usage } from '../billing/billing.ts'
 import type { GraphNode } from '../components/workflow-rules.ts'
-import type { Outcome, RunContext } from '../engine/engine.ts'
+import type { Database } from '../db/db.ts'
+import { groupCommit, type Outcome, type RunContext } from '../engine/engine.ts'
 import { Attempts } from './attempts.ts'
 import { Journal, writerOf } from './journal.ts'
 import { blankRow, Memory } from './memory.ts'
@@ -26,16 +27,33 @@ const SLEEP_MS_MAX = 60_000
 
 /** Takes up an execution, wherever it is. */
 export async function interpret(ctx: RunContext, execution_id: string): Promise<Outcome> {
-  const db = ctx.platform.database.platform
-  const execution = await store.load(db, execution_id)
+  const { database } = ctx.platform
+  const db = database.platform
+  const execution = await loaderOf(database)(execution_id)
   if (!execution || execution.completed_at) return undefined
+  // What nobody has begun has its first event and, unless it takes up another one, no nodes.
+  const isNew = execution.status === 'queued'
   const [nodes, { seq }, snapshot] = await Promise.all([
-    store.nodesOf(db, execution_id),
-    store.lastSeq(db, execution_id),
+    isNew && !execution.retry_of ? [] : store.nodesOf(db, execution_id),
+    isNew ? { seq: 1 } : store.lastSeq(db, execution_id),
     snapshotOf(db, execution.organization_id, execution.snapshot),
   ])
   markCommitted(execution.organization_id, execution.snapshot)
   return new Interpreter(ctx, execution, snapshot, nodes, seq).run()
+}
+
+/** Executions that are taken up in the same turn are read together. */
+const loaders = new WeakMap<Database, (id: string) => Promise<store.ExecutionRow | undefined>>()
+
+function loaderOf(database: Database) {
+  const known = loaders.get(database)
+  if (known) return known
+  const loader = groupCommit<string, store.ExecutionRow | undefined>(async (ids) => {
+    const byId = new Map((await store.load(database.platform, ids)).map((row) => [row.id, row]))
+    return ids.map((id) => byId.get(id))
+  })
+  loaders.set(database, loader)
+  return loader
 }
 
 class Interpreter {
@@ -64,8 +82,8 @@ class Interpreter {
     this.#deadline = execution.deadline_at
     this.#isCancelled = execution.cancel_requested_at !== null
     this.#memory = new Memory(snapshot.graph, execution, nodes)
-    const about = { execution_id: execution.id, organization_id: execution.organization_id, token: claim.token }
-    this.#journal = new Journal(about, seq, writerOf(platform.database), (error) => {
+    const about = { execution_id: execution.id, organization_id: execution.organization_id, token: claim.token, claim }
+    this.#journal = new Journal(about, seq, writerOf(platform), (error) => {
       this.#end ??= { error }
       this.#stir()
     })
@@ -224,7 +242,7 @@ class Interpreter {
       },
     )
     await this.#journal.flush()
-    return undefined
+    return this.#journal.isLetGo ? { let_go: true } : undefined
   }
 
   #result(): Verdict {

@@ -3,21 +3,25 @@
  *  moment; `flush` answers when everything noted so far is kept for good. */
 
 import { debit, type Usage } from '../billing/billing.ts'
-import type { Database, Db } from '../db/db.ts'
-import { type GroupCommit, groupCommit } from '../engine/engine.ts'
+import type { Platform } from '../context.ts'
+import type { Database } from '../db/db.ts'
+import { type Claim, type GroupCommit, groupCommit } from '../engine/engine.ts'
 import * as store from './store.ts'
 
 /** What is billed when an execution ends, in the same transaction. */
 export type Bill = { workspace_id: string; now: string; request_id: string | undefined; usages: Usage[] }
-export type Writing = store.Entry & { bill?: Bill }
+export type Writing = store.Entry & { claim: Claim; bill?: Bill }
+/** Whether it is kept (the execution still belongs to us), and whether the run was let go of with it. */
+export type Written = { is_kept: boolean; is_let_go: boolean }
 
 /** The writer of a process: one for each database. */
-const writers = new WeakMap<Database, GroupCommit<Writing, boolean>>()
+const writers = new WeakMap<Database, GroupCommit<Writing, Written>>()
 
-export function writerOf(database: Database): GroupCommit<Writing, boolean> {
+export function writerOf(platform: Pick<Platform, 'database' | 'engine'>): GroupCommit<Writing, Written> {
+  const { database } = platform
   const known = writers.get(database)
   if (known) return known
-  const writer = groupCommit<Writing, boolean>((writings) => write(database.platform, writings), { weight })
+  const writer = groupCommit<Writing, Written>((writings) => write(platform, writings), { weight })
   writers.set(database, writer)
   return writer
 }
@@ -26,19 +30,28 @@ const weight = ({ nodes, items }: Writing): number =>
   nodes.reduce((sum, { input, output }) => sum + (input?.length ?? 0) + (output?.length ?? 0), 0) +
   items.reduce((sum, { output }) => sum + (output?.length ?? 0), 0)
 
-async function write(platform: Db, writings: Writing[]): Promise<boolean[]> {
-  const billed = writings.filter(({ bill }) => bill !== undefined)
-  if (billed.length === 0) {
-    const kept = await store.record(platform, writings)
-    return writings.map(({ execution_id }) => kept.has(execution_id))
+/** What ends is billed and let go of in the same transaction. */
+async function write(
+  { database, engine }: Pick<Platform, 'database' | 'engine'>,
+  writings: Writing[],
+): Promise<Written[]> {
+  const ending = writings.filter(({ bill }) => bill !== undefined)
+  if (ending.length === 0) {
+    const kept = await store.record(database.platform, writings)
+    return writings.map(({ execution_id }) => ({ is_kept: kept.has(execution_id), is_let_go: false }))
   }
-  return platform.tx(async (db) => {
+  return database.platform.tx(async (db) => {
     const kept = await store.record(db, writings)
-    for (const { bill, execution_id, organization_id } of billed) {
-      if (!bill || !kept.has(execution_id)) continue
+    const ours = ending.filter(({ execution_id }) => kept.has(execution_id))
+    for (const { bill, organization_id } of ours) {
+      if (!bill) continue
       for (const usage of bill.usages) await debit({ db, organization_id, ...bill }, usage)
     }
-    return writings.map(({ execution_id }) => kept.has(execution_id))
+    const gone = await engine.letGo(
+      db,
+      ours.map(({ claim }) => claim),
+    )
+    return writings.map(({ execution_id }) => ({ is_kept: kept.has(execution_id), is_let_go: gone.has(execution_id) }))
   })
 }
 
@@ -47,13 +60,16 @@ const LINGER_MS = 25
 /** Characters after which nothing waits any longer. */
 const HEAVY = 1024 * 1024
 
+type About = Pick<Writing, 'execution_id' | 'organization_id' | 'token' | 'claim'>
 type Told = { type: string; node_id?: string | null; at: string; details?: object }
 
 export class Journal {
-  readonly #about: Pick<store.Entry, 'execution_id' | 'organization_id' | 'token'>
-  readonly #write: GroupCommit<Writing, boolean>
+  readonly #about: About
+  readonly #write: GroupCommit<Writing, Written>
   readonly #onEnd: (error?: unknown) => void
   #seq: number
+  /** The execution has ended, and the run was let go of with its last writing. */
+  isLetGo = false
   #nodes = new Map<string, store.NodeRow>()
   #items: store.ItemRow[] = []
   #events: store.EventRow[] = []
@@ -66,9 +82,9 @@ export class Journal {
   #next: Promise<boolean> | undefined
 
   constructor(
-    about: Pick<store.Entry, 'execution_id' | 'organization_id' | 'token'>,
+    about: About,
     seq: number,
-    write: GroupCommit<Writing, boolean>,
+    write: GroupCommit<Writing, Written>,
     /** Nothing more is written: it belongs to somebody else now, or, with an error, the database is not there. */
     onEnd: (error?: unknown) => void,
   ) {
@@ -128,9 +144,10 @@ export class Journal {
     this.#patch = undefined
     this.#bill = undefined
     this.#weight = 0
-    const isKept = await this.#write(writing)
-    if (!isKept) this.#onEnd()
-    return isKept
+    const { is_kept, is_let_go } = await this.#write(writing)
+    this.isLetGo = is_let_go
+    if (!is_kept) this.#onEnd()
+    return is_kept
   }
 
   #isEmpty(): boolean {

@@ -1,7 +1,7 @@
 /** Following an execution: its events are rows, and a notification only says when to look. Whoever follows reads what
  *  is stored after what they have seen, so nothing is missed, whatever happened in between. */
 
-import type { Database, Db } from '../db/db.ts'
+import type { Database } from '../db/db.ts'
 import * as store from './store.ts'
 
 /** Without a notification it is looked all the same: one may get lost with a connection. */
@@ -9,8 +9,9 @@ const LOOK_MS = 2000
 const PAGE = 500
 const CHANNEL = 'flow_executions'
 
-/** Waits for news of an execution, for some time at most, or until the signal. */
-type Await = (execution_id: string, ms: number, signal?: AbortSignal) => Promise<void>
+/** Waits for news of an execution (or with a dot behind its id for its end), for some time at most, or until the
+ *  signal. */
+type Await = (execution_id: string, ms: number, signal?: AbortSignal) => Promise<'told' | 'silence'>
 
 const listeners = new WeakMap<Database, Promise<Await>>()
 
@@ -25,24 +26,30 @@ function awaitOf(database: Database): Promise<Await> {
 }
 
 async function listen(database: Database): Promise<Await> {
-  const waiting = new Map<string, Set<() => void>>()
+  const waiting = new Map<string, Set<(how?: 'told') => void>>()
   const wake = (id: string) => {
-    for (const resolve of waiting.get(id) ?? []) resolve()
+    for (const resolve of waiting.get(id) ?? []) resolve('told')
   }
   const wakeAll = () => {
-    for (const id of [...waiting.keys()]) wake(id)
+    for (const all of [...waiting.values()]) for (const resolve of all) resolve()
   }
-  await database.listen(CHANNEL, (ids) => ids.split(' ').forEach(wake), wakeAll)
+  const heard = (ids: string) => {
+    for (const id of ids.split(' ')) {
+      wake(id)
+      if (id.endsWith('.')) wake(id.slice(0, -1))
+    }
+  }
+  await database.listen(CHANNEL, heard, wakeAll)
 
   return (id, ms, signal) =>
     new Promise((resolve) => {
-      const done = () => {
+      const done = (how?: unknown) => {
         clearTimeout(timer)
         signal?.removeEventListener('abort', done)
         const all = waiting.get(id)
         all?.delete(done)
         if (all?.size === 0) waiting.delete(id)
-        resolve()
+        resolve(how === 'told' ? 'told' : 'silence')
       }
       const timer = setTimeout(done, ms)
       signal?.addEventListener('abort', done, { once: true })
@@ -70,15 +77,10 @@ export async function* follow(of: Followed, after: number): AsyncGenerator<store
       seen = event.seq
       if (isLast(event.type)) return
     }
-    if (events.length === 0 && (await hasEnded(db, execution_id))) return
+    // For whoever comes after the last event.
+    if (events.length === 0 && (await store.hasEnded(db, execution_id))) return
     if (events.length < PAGE) await next
   }
-}
-
-/** For whoever comes after the last event. */
-async function hasEnded(db: Db, execution_id: string): Promise<boolean> {
-  const execution = await store.load(db, execution_id)
-  return !execution || execution.completed_at !== null
 }
 
 /** Waits until the execution has ended, for some seconds at most. */
@@ -89,8 +91,8 @@ export async function untilEnded(of: Followed, seconds: number): Promise<void> {
   const until = performance.now() + seconds * 1000
   for (;;) {
     const left = until - performance.now()
-    const next = news(execution_id, Math.max(0, Math.min(LOOK_MS, left)), signal)
-    if (left <= 0 || signal.aborted || (await hasEnded(db, execution_id))) return
-    await next
+    const next = news(`${execution_id}.`, Math.max(0, Math.min(LOOK_MS, left)), signal)
+    if (left <= 0 || signal.aborted || (await store.hasEnded(db, execution_id))) return
+    if ((await next) === 'told') return
   }
 }

@@ -64,7 +64,8 @@ export type Entry = {
 const flat = <Row, Value>(entries: Entry[], rowsOf: (entry: Entry) => Row[], pick: (row: Row, entry: Entry) => Value) =>
   entries.flatMap((entry) => rowsOf(entry).map((row) => pick(row, entry)))
 
-/** Writes what several executions have to say, in one statement, and tells listeners. Gives the executions that still
+/** Writes what several executions have to say, in one statement, and tells listeners: the id of each, with a dot
+ *  behind it when it has ended. Gives the executions that still
  *  belong to whoever wrote; nothing is written of the others. A node whose row is final is never changed. */
 export async function record(db: Db, entries: Entry[]): Promise<Set<string>> {
   const nodes = <Value>(pick: (row: NodeRow, entry: Entry) => Value) => flat(entries, (entry) => entry.nodes, pick)
@@ -73,6 +74,7 @@ export async function record(db: Db, entries: Entry[]): Promise<Set<string>> {
   const patched = entries.flatMap(({ execution_id, patch }) => (patch ? [{ execution_id, patch }] : []))
   const patches = <Value>(pick: (patch: Patch) => Value) => patched.map(({ patch }) => pick(patch))
   const ids = entries.map(({ execution_id }) => execution_id)
+  const ended = entries.flatMap(({ execution_id, patch }) => (patch?.completed_at ? [execution_id] : []))
 
   const rows = await db.many<{ run_id: string }>(sql`
     with owned as materialized (${owned(
@@ -139,7 +141,7 @@ export async function record(db: Db, entries: Entry[]): Promise<Set<string>> {
       where e.id = t.execution_id
     ), told as (
       select count(pg_notify('flow_executions', ids)) as count from (
-        select string_agg(run_id::text, ' ') as ids
+        select string_agg(case when run_id = any(${ended}::uuid[]) then run_id || '.' else run_id::text end, ' ') as ids
         from (select run_id, row_number() over () / 200 as part from owned) o group by part) parts
     )
     select o.run_id from owned o, told`)
@@ -151,8 +153,8 @@ const columns = raw(`e.id, e.organization_id, e.workspace_id, e.workflow_id, e.w
   e.deadline_at, e.waiting_until, e.created_at, e.started_at, e.completed_at`)
 
 /** For the owner, across organizations. */
-export const load = (db: Db, id: string): Promise<ExecutionRow | undefined> =>
-  db.maybe<ExecutionRow>(sql`select ${columns} from executions e where e.id = ${id}`)
+export const load = (db: Db, ids: string[]): Promise<ExecutionRow[]> =>
+  db.many<ExecutionRow>(sql`select ${columns} from executions e where e.id = any(${ids}::uuid[])`)
 
 /** `characters`: how long the text of the output is. */
 export type StoredNode = Omit<NodeRow, 'input' | 'output'> & { input: unknown; output: unknown; characters: number }
@@ -168,6 +170,11 @@ export type StoredItem = { index: number; output: unknown; error: ExecutionError
 export const itemsOf = (db: Db, execution_id: string, node_id: string): Promise<StoredItem[]> =>
   db.many<StoredItem>(sql`
     select index, output, error from execution_items where execution_id = ${execution_id} and node_id = ${node_id}`)
+
+export const hasEnded = async (db: Db, id: string): Promise<boolean> => {
+  const row = await db.maybe<{ completed_at: string | null }>(sql`select completed_at from executions where id = ${id}`)
+  return row === undefined || row.completed_at !== null
+}
 
 export const lastSeq = (db: Db, execution_id: string): Promise<{ seq: number }> =>
   db.one<{ seq: number }>(
@@ -272,7 +279,7 @@ export const cancelNow = (at: Scope & { now: string }, id: string): Promise<Exec
           + row_number() over (order by lines.place, lines.node_id),
         lines.type, lines.node_id, ${at.now}
       from e, lines
-    ), heard as (select pg_notify('flow_executions', id::text) from e)
+    ), heard as (select pg_notify('flow_executions', id || '.') from e)
     select ${columns} from e, heard`)
 
 export type StoredEvent = { seq: number; type: string; node_id: string | null; at: string; details: object | null }

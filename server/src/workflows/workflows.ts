@@ -209,7 +209,8 @@ async function definitionOf(
   input: Parsed<Ops['execute']>,
 ): Promise<{ version: string; config: WorkflowConfig }> {
   const draft = await find(ctx, input.workflow_id)
-  if (input.version === 'draft') return { version: draft.version, config: configOf(draft) }
+  const isDraft = input.version === 'draft' || (input.version === undefined && draft.published_version === null)
+  if (isDraft) return { version: draft.version, config: configOf(draft) }
   const ref = input.version ? `${draft.id}@${input.version}` : draft.id
   const found = await components.resolve(ctx, ref, 'workflow')
   if (!found) throw invalid([{ field: 'version', message: `There is no version ${input.version} of this workflow.` }])
@@ -235,18 +236,15 @@ type Beginning = Pick<store.ExecutionRow, 'workflow_id' | 'workflow_version' | '
 }
 
 /** Queues an execution; whoever is willing to wait is answered when it has ended. */
-async function begin(
-  ctx: Context,
-  made: Beginning,
-  prepare: (id: string) => Promise<unknown> = async () => undefined,
-): Promise<Execution> {
+async function begin(ctx: Context, made: Beginning, prepare?: (id: string) => Promise<unknown>): Promise<Execution> {
   const { actor, request_id } = ctx
   const started_by = actor.kind === 'system' ? null : actor.user_id
   const row = await store.insert(ctx, { id: newId(), ...made, started_by, request_id })
-  await prepare(row.id)
+  await prepare?.(row.id)
   await ctx.start(runExecution, { execution_id: row.id }, { id: row.id })
   if (ctx.wait_seconds > 0) ctx.afterCommit(() => after(ctx, row.workflow_id, row.id, ctx.wait_seconds))
-  return present(ctx, row)
+  if (prepare) return present(ctx, row)
+  return executionOf(row, (await snapshotOf(ctx.db, ctx.organization_id, row.snapshot)).graph, [])
 }
 
 /** The execution when it has ended, or when the time is over. */
