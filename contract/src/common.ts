@@ -11,10 +11,15 @@ export const Slug = z
   .describe('Lowercase letters, digits and hyphens, 3 to 100 characters.')
 export const Timestamp = z.iso.datetime({ precision: 3 }).describe('ISO 8601 in UTC, with milliseconds.')
 export const Email = z.email().max(254).toLowerCase()
+/** A semantic version (semver.org, 2.0.0) without build metadata; its numbers have at most 15 digits, so that they are
+ *  exact everywhere. */
 export const Semver = z
   .string()
-  .max(64)
-  .regex(/^\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?$/, 'Use a semantic version such as 1.2.0.')
+  .max(100)
+  .regex(
+    /^(?:0|[1-9]\d{0,14})(?:\.(?:0|[1-9]\d{0,14})){2}(?:-(?:0|[1-9]\d{0,14}|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d{0,14}|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?$/,
+    'Use a semantic version such as 1.2.0.',
+  )
 export const Tag = z.string().trim().min(1).max(50)
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue }
 /** Any JSON value. What is read has come through a JSON parser and what is answered goes through a printer, so it

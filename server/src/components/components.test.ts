@@ -152,6 +152,22 @@ test('a version can be kept now and published later, while the draft goes on', a
   await assert.rejects(alice.components.createVersion({ component_id: id, version: kept.version }), refused('CONFLICT'))
 })
 
+test('a version after which there is none is refused, and so is what is no version', async () => {
+  const { alice } = await newOrganization()
+  const { id } = await alice.codeBlocks.create(block('the-last'))
+
+  const last = alice.components.createVersion({ component_id: id, version: '1.0.999999999999999' })
+
+  await assert.rejects(last, refused('CONFLICT'))
+  for (const version of ['1', '1.2', '01.2.3', '1.2.3-', '1.2.3-01', '9'.repeat(20), '1.2.3+build']) {
+    await assert.rejects(
+      alice.components.createVersion({ component_id: id, version }),
+      refused('VALIDATION_ERROR', 'version'),
+    )
+  }
+  assert.equal((await alice.components.listVersions({ component_id: id })).total, 0)
+})
+
 test('the same configuration in another order has the same digest', async () => {
   const { alice } = await newOrganization()
   const { config } = block('order')

@@ -1,7 +1,7 @@
 /** Components: a draft that is edited, and versions. A version is `draft` until `publish` makes it final; from then
  *  on nothing changes it. What a component refers to is kept as rows, so that nothing that is used can go. */
 
-import type { FieldError, Page } from '@flow/contract/common'
+import { type FieldError, type Page, Semver } from '@flow/contract/common'
 import type { Component, ComponentType, ComponentVersion, components as contract } from '@flow/contract/components'
 import type { Parsed } from '@flow/contract/operation'
 import { inc } from 'semver'
@@ -177,7 +177,11 @@ async function nextFree(ctx: Context, component: Component): Promise<string> {
 }
 
 /** The version that a draft gets once this one is taken. */
-const after = (version: string): string => inc(version, 'patch') ?? version
+function after(version: string): string {
+  const next = Semver.safeParse(inc(version, 'patch'))
+  if (next.success) return next.data
+  throw conflict(`There is no version after ${version}. Choose a smaller one.`)
+}
 
 const slugTaken = (slug: string) =>
   conflict(`A component with the slug "${slug}" exists already.`, [{ field: 'slug', message: 'It is taken.' }])

@@ -94,7 +94,7 @@ export const listVersions = (
     select: versionColumns,
     from: sql`component_versions v`,
     where: [sql`v.component_id = ${input.component_id}`, sql`v.organization_id = ${at.organization_id}`],
-    sortable: { created_at: 'v.created_at', version: `string_to_array(split_part(v.version, '-', 1), '.')::int[]` },
+    sortable: { created_at: 'v.created_at', version: `string_to_array(split_part(v.version, '-', 1), '.')::bigint[]` },
     id: 'v.id',
     parameters: input,
   })
