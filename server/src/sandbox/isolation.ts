@@ -28,6 +28,7 @@ const workerArgs = [
   `--allow-fs-read=${engine}`,
   '--no-warnings',
   '--max-old-space-size=128',
+  '--expose-gc',
   '--disallow-code-generation-from-strings',
   main,
   // Looking for it would take more of the file system than the worker may see.

@@ -56,8 +56,8 @@ export const sharing = {
   queue_per_tenant: 500,
   /** Inputs and sources that wait, in characters. */
   queue_size: 128 * MiB,
-  /** How often a run is begun that had no effect yet when its worker was lost. */
-  attempts: 3,
+  /** A run whose worker is lost this often while it computes is what loses them. */
+  losses: 3,
 } as const
 
 /** How long the other side gets beyond a run's deadline. */
@@ -80,8 +80,12 @@ export const keeping = {
   /** Templates, in bytes, beyond the bare machine's. A larger one is made anew for every call. */
   templates_bytes: 32 * MiB,
   template_bytes_max: 2 * MiB,
+  /** What a run may allocate before its memory grows. More of it costs every call the time to wipe it. */
+  room_bytes: 512 * KiB,
   /** Linear memory never shrinks: a machine that grew past this is thrown away. */
   machine_bytes: 16 * MiB,
+  /** Thrown away before the garbage is collected. */
+  discarded_bytes: 64 * MiB,
   /** Native stack a guest may use, of the binary's 1 MiB. */
   stack_bytes: 256 * KiB,
   /** Machines made before they are asked for. */

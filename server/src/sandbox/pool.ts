@@ -241,15 +241,16 @@ export class Pool {
   #gone(worker: WorkerHost, culprit: Task | undefined, others: Task[]): void {
     this.#workers.delete(worker)
     if (culprit && worker.reason === 'timeout') culprit.fail({ code: 'timeout', message: overdue(culprit) })
+    if (culprit) culprit.losses++
     for (const task of culprit ? [culprit, ...others] : others) this.#lost(task)
     if (this.#isClosed) return
     if (worker.isolation) this.#replace(worker)
     else this.#failed(worker)
   }
 
-  /** A run without effects so far can be begun again. */
+  /** A run without effects so far is begun again, unless its worker is lost too often while it computes. */
   #lost(task: Task): void {
-    if (task.calls === 0 && task.attempts < sharing.attempts && task.left_ms > 0) {
+    if (task.calls === 0 && task.losses < sharing.losses) {
       this.#again(task)
       return
     }
@@ -262,7 +263,8 @@ export class Pool {
       this.#lostWorkers++
       this.#log?.warn({ reason: worker.reason, trouble: worker.trouble }, 'a sandbox worker ended')
     }
-    if (this.#workers.size === 0) this.#spawn()
+    const isMissed = this.#workers.size === 0 || (this.#queue.length > 0 && this.#workers.size < this.#size)
+    if (isMissed) this.#spawn()
     this.#dispatch()
   }
 

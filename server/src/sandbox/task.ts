@@ -36,8 +36,8 @@ export class Task {
   /** Equal sources are read and loaded once in each worker, whoever sends them. */
   readonly key: string
   readonly verdict: Promise<Verdict>
-  /** How often its turn has come. */
-  attempts = 0
+  /** How often the worker it computed in was lost. */
+  losses = 0
   /** Calls and timers, together bounded. */
   asked = 0
   /** Calls to the host. Their effects can't be taken back: after the first, the run is never begun a second time. */
@@ -70,21 +70,14 @@ export class Task {
     return this.order.code.length + (this.order.input?.length ?? 0)
   }
 
-  /** Its clock runs on through further attempts. */
-  get left_ms(): number {
-    if (this.#began === undefined) return this.order.timeout_ms
-    return this.order.timeout_ms - (performance.now() - this.#began)
-  }
-
   isSent(): void {
     this.id = ++lastId
   }
 
   /** Its turn has come. */
   begins(onDeadline: () => void): void {
-    this.attempts++
-    this.#began ??= performance.now()
-    this.alarm(Math.max(1, this.left_ms), onDeadline)
+    this.#began = performance.now()
+    this.alarm(this.order.timeout_ms, onDeadline)
   }
 
   alarm(ms: number, action: () => void): void {
@@ -92,9 +85,10 @@ export class Task {
     this.#timer = setTimeout(action, ms)
   }
 
-  /** What the lost attempt printed is not the next one's. */
+  /** It will be begun again: neither what the lost attempt printed nor its time is the next one's. */
   returns(): void {
     clearTimeout(this.#timer)
+    this.#began = undefined
     this.#logs = []
     this.held_mb = 0
   }

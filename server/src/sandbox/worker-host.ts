@@ -151,7 +151,7 @@ export class WorkerHost implements Seat {
       language,
       entry_point,
       input,
-      timeout_ms: Math.ceil(task.left_ms),
+      timeout_ms: task.order.timeout_ms,
       memory_mb,
     })
   }

@@ -26,6 +26,7 @@ class Worker {
   readonly #templates = new Recent<Loaded>(keeping.templates_bytes)
   readonly #runs = new Map<number, Run>()
   #breathed = 0
+  #discarded_bytes = 0
   /** The stripper of types broke. It does not mend: what it read before can still be run. */
   #isSpoiled = false
 
@@ -47,6 +48,11 @@ class Worker {
 
   /** Between two steps there is time to make what the next may need. */
   async refill(): Promise<void> {
+    if (this.#discarded_bytes > keeping.discarded_bytes) {
+      this.#discarded_bytes = 0
+      // V8 sees only the small objects that hold the machines' memories, and would let a gigabyte of them pile up.
+      globalThis.gc?.()
+    }
     while (this.#spare.length < keeping.spare_machines) this.#spare.push(await Machine.create(this.#parts))
   }
 
@@ -151,6 +157,7 @@ class Worker {
     this.#runs.delete(run.id)
     const isWorthKeeping = !run.isBroken && run.machine.bytes <= keeping.machine_bytes
     if (isWorthKeeping && this.#spare.length < sharing.pipeline) this.#spare.push(run.machine)
+    else this.#discarded_bytes += run.machine.bytes
   }
 }
 

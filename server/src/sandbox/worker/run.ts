@@ -104,8 +104,8 @@ export class Run implements Guest {
   #failedImport(source: string): Fault | undefined {
     const name = this.machine.wantedImport
     if (name === undefined) return undefined
-    const before = source.slice(0, Math.max(0, source.search(/^\s*(import|export)\b[^'"]*['"]/m)))
-    const line = before.split('\n').length + (/^\s*\n/.test(source.slice(before.length)) ? 1 : 0)
+    const at = Math.max(source.indexOf(`'${name}'`), source.indexOf(`"${name}"`))
+    const line = at < 0 ? undefined : source.slice(0, at).split('\n').length
     const message = `A code block is one module: "${name.slice(0, 200)}" can't be imported.`
     return { code: 'import_refused', message, line }
   }
