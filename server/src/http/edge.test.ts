@@ -81,6 +81,11 @@ test('bodies that are not JSON objects are refused before anything looks at them
   assert.equal((await post(deep)).status, 400)
   assert.equal((await post('{"__proto__":{"admin":true}}')).status, 400)
   assert.equal((await post('{"name":"a\\u0000b"}')).status, 400)
+  assert.equal((await post('{"name":"\\ud800"}')).status, 400)
+  assert.equal(
+    (await post(JSON.stringify({ ...block('pair'), name: '\u{1f600}' }).replace('\u{1f600}', '\\ud83d\\ude00'))).status,
+    201,
+  )
   assert.equal((await post('{}', { 'content-type': 'text/plain' })).status, 415)
   assert.equal((await post('{}', { 'content-encoding': 'gzip' })).status, 415)
   assert.equal((await post(`{"a":"${'x'.repeat(1_048_576)}"}`)).status, 413)
@@ -248,6 +253,17 @@ test('an id that is none is not found', async () => {
 
   assert.equal(response.status, 404)
   assert.match((await problem(response)).message, /component "seven"/)
+})
+
+test('a refusal of what cannot be stored is noted, too', async () => {
+  const { fetch, headers } = await asking()
+
+  const refused = await fetch('/api/v1/components/a%00b', { method: 'DELETE', headers })
+
+  assert.equal(refused.status, 422)
+  const read = await fetch('/api/v1/audit-events?outcome=failure', { headers })
+  const { items } = (await read.json()) as { items: { request_id: string }[] }
+  assert.equal(items[0]?.request_id, refused.headers.get('x-request-id'))
 })
 
 test('every write is noted with who, what and how it ended, under its request id', async () => {

@@ -356,12 +356,15 @@ function noteOf(asked: Asked, ctx: Context, input: unknown, result: unknown): Au
 }
 
 async function noteRefusal(asked: Asked, ctx: Context, doors: Doors, failure: Failure): Promise<void> {
-  const note = noteOf(asked, ctx, asked.params, undefined)
+  // What was refused may be what cannot be stored.
+  const storable = (text: string) => text.replaceAll('\0', '\ufffd').toWellFormed()
+  const params = Object.fromEntries(Object.entries(asked.params).map(([name, value]) => [name, storable(value)]))
+  const metadata = { code: failure.code, message: storable(failure.message) }
   await doors
     .note(ctx.platform.database.of(ctx.organization_id), {
-      ...note,
+      ...noteOf(asked, ctx, params, undefined),
       outcome: 'failure',
-      metadata: { code: failure.code, message: failure.message },
+      metadata,
     })
     .catch((error: unknown) => ctx.log.error({ err: error }, 'a refusal was not noted'))
 }
