@@ -6,13 +6,14 @@ import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { test } from 'node:test'
 
-/** From top to bottom. A room imports from its own row (left to right is free) and the rows below, never above. */
+/** From top to bottom, and in a row from left to right: a room imports from its right and from below, so there are no
+ *  circles. */
 const rows = [
   ['main', 'serve', 'welcome', 'housekeeping'],
   ['app', 'platform'],
   ['workflows'],
   ['components'],
-  ['organizations', 'users', 'auth', 'billing', 'audit'],
+  ['organizations', 'auth', 'users', 'keys', 'billing', 'audit'],
   ['http', 'engine', 'sandbox', 'expressions', 'mail', 'seal', 'fetch'],
   ['db', 'failure', 'answer', 'context', 'config'],
 ]
@@ -31,11 +32,13 @@ const LINES_MAX = 400
 
 const source = new URL('.', import.meta.url).pathname
 const files = globSync('**/*.ts', { cwd: source }).filter(
-  (file) => !/(\.test|testing)\.ts$/.test(file) && !file.includes('hostile/'),
+  (file) => !/(\.test|testing(-\w+)?)\.ts$/.test(file) && !file.includes('hostile/'),
 )
 const text = (file: string) => readFileSync(join(source, file), 'utf8')
 const roomOf = (file: string) => file.split('/')[0]?.replace(/\.ts$/, '') ?? ''
 const rowOf = (room: string) => rows.findIndex((row) => row.includes(room))
+/** The place in reading order. */
+const placeOf = (room: string) => rows.flat().indexOf(room)
 
 type Import = { from: string; to: string; type_only: boolean }
 
@@ -56,12 +59,12 @@ test('every room has its place on the map', () => {
   assert.deepEqual(strangers, [], 'Give these rooms a row in the table of this test and in ARCHITECTURE.md.')
 })
 
-test('a room opens doors of its own row and below, never above', () => {
+test('a room opens doors to its right and below, never above', () => {
   const climbs = imports
     // The context names the types of what it carries; a type runs nothing.
     .filter(({ from, type_only }) => !(type_only && (roomOf(from) === 'context' || roomOf(from) === 'http')))
     .filter(({ to }) => !to.startsWith('..'))
-    .filter(({ from, to }) => roomOf(from) !== roomOf(to) && rowOf(roomOf(to)) < rowOf(roomOf(from)))
+    .filter(({ from, to }) => placeOf(roomOf(to)) < placeOf(roomOf(from)))
   assert.deepEqual(
     climbs.map(({ from, to }) => `${from} may not import ${to}`),
     [],

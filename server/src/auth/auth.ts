@@ -30,8 +30,6 @@ import * as standing from './store.ts'
 import { ACCESS_TOKEN_SECONDS, signAccessToken } from './tokens.ts'
 import { authenticate } from './who.ts'
 
-export type { ApiKey, KeyKind, KeyList, NewKey } from './keys.ts'
-export { findKey, isKeyText, listKeys, mintKey, newKeyText, revokeKey, revokeKeysOf } from './keys.ts'
 export { devicePage, invitationPage } from './pages.ts'
 export { hashPassword } from './passwords.ts'
 export { may, permissionsAt } from './rules.ts'

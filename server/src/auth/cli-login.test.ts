@@ -3,6 +3,7 @@ import test, { after, before } from 'node:test'
 import type { StartedCliLogin } from '@flow/contract/auth'
 import { sql } from '../db/db.ts'
 import { Failure } from '../failure.ts'
+import { mintKey } from '../keys/keys.ts'
 import * as auth from './auth.ts'
 import { type AuthTest, openAuthTest, type Person } from './testing.ts'
 
@@ -87,7 +88,7 @@ test('neither the code nor a wrong secret opens anything', async () => {
 
 test('a key cannot sign a command line in', async () => {
   const person = await personSignedIn()
-  const { key } = await auth.mintKey(person.ctx, { name: 'key' })
+  const { key } = await mintKey(person.ctx, { name: 'key' })
   const { access_token } = await auth.token(t.stranger(), { api_key: key })
   const started = await start()
   for (const credentials of [{ api_key: key }, { bearer: access_token }]) {

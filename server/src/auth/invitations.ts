@@ -3,7 +3,7 @@
 
 import type { PublicContext } from '../context.ts'
 import { unauthenticated } from '../failure.ts'
-import { fingerprintOf } from './keys.ts'
+import { fingerprintOf } from '../keys/keys.ts'
 import { hashPassword } from './passwords.ts'
 import * as store from './session-store.ts'
 import { noteSignIn, type SignInContext } from './sessions.ts'

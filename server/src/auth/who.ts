@@ -4,7 +4,7 @@
 
 import type { Actor, Platform } from '../context.ts'
 import { forbidden, unauthenticated } from '../failure.ts'
-import { fingerprintOf, isKeyText } from './keys.ts'
+import { fingerprintOf, isKeyText } from '../keys/keys.ts'
 import type { KeyStanding, Standing } from './store.ts'
 import * as store from './store.ts'
 import { verifyAccessToken } from './tokens.ts'

@@ -2,8 +2,9 @@
  *  All of it is one transaction: a start that is killed leaves nothing, and a second start finds everything. */
 
 import { randomBytes } from 'node:crypto'
-import { hashPassword, mintKey } from '../auth/auth.ts'
+import { hashPassword } from '../auth/auth.ts'
 import { type Context, contextOf, type Platform } from '../context.ts'
+import { mintKey } from '../keys/keys.ts'
 import { accountOf, givePassword } from '../users/users.ts'
 import { found } from './founding.ts'
 import * as store from './store.ts'

@@ -5,11 +5,11 @@
 import type { Page } from '@flow/contract/common'
 import type { Parsed } from '@flow/contract/operation'
 import type { ApiKey, organizations as contract, Organization, Workspace } from '@flow/contract/organizations'
-import { listKeys, mintKey, revokeKey } from '../auth/auth.ts'
 import { type Context, newId, type Platform } from '../context.ts'
 import { type Db, sql } from '../db/db.ts'
 import { DatabaseFault } from '../db/faults.ts'
 import { conflict, type Failure, invalid, notFound } from '../failure.ts'
+import { listKeys, mintKey, revokeKey } from '../keys/keys.ts'
 import { found } from './founding.ts'
 import * as store from './store.ts'
 
