@@ -106,7 +106,8 @@ test('workers end with a server that is killed, also those that compute', {
     import { openSandbox } from ${JSON.stringify(new URL('./sandbox.ts', import.meta.url).href)}
     import { job } from ${JSON.stringify(new URL('./testing.ts', import.meta.url).href)}
     const sandbox = await openSandbox({ workers: 2 })
-    for (const tenant of ['a', 'b']) sandbox.run(job('export const main = () => { for (;;) {} }', {}, { tenant, timeout_ms: 60000 }))
+    const loop = 'export const main = () => { for (;;) {} }'
+    for (const tenant of ['a', 'b']) sandbox.run(job(loop, {}, { tenant, timeout_ms: 60000 }))
     while (sandbox.stats().running < 2) await new Promise((r) => setTimeout(r, 5))
     console.log(JSON.stringify(sandbox.stats().workers.map(({ pid }) => pid)))`
   const server = spawn(process.execPath, ['--no-warnings', '--input-type=module', '-e', program], {

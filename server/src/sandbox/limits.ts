@@ -5,7 +5,7 @@ const KiB = 1024
 const MiB = 1024 * KiB
 
 export const limits = {
-  /** TypeScript's stripper runs outside of the machine, where no interrupt reaches it: a small source bounds its time. */
+  /** TypeScript's stripper runs outside of the machine, where no interrupt reaches it: its source is kept small. */
   typescript_source: 256 * KiB,
   javascript_source: MiB,
   input: 8 * MiB,
@@ -66,6 +66,8 @@ export const grace = {
   watchdog_ms: 200,
   boot_ms: 30_000,
   boots: 3,
+  /** Between two attempts to start a worker where none could be started. */
+  down_ms: 30_000,
   /** A server that has just started has better things to do. */
   warm_up_ms: 1000,
   /** Who has waited this long for a run is no longer needed. */

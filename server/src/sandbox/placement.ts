@@ -1,8 +1,8 @@
 /** Which worker a run goes to. Pure: the pool brings what it knows, and asks again whenever something changes.
  *
- *  One step computes in a worker at a time. Runs of tenants known for short ones may stand behind each other, so that no
- *  worker idles for a round trip; nobody stands behind anything else. Runs of tenants known for long ones never take the
- *  last worker. Whoever needs a worker for itself gets one: until then nobody queues up in front of it. */
+ *  One step computes in a worker at a time. Runs of tenants known for short ones may stand behind each other, so that
+ *  no worker idles for a round trip; nobody stands behind anything else. Runs of tenants known for long ones never take
+ *  the last worker. Whoever needs a worker for itself gets one: until then nobody queues up in front of it. */
 
 import { sharing } from './limits.ts'
 

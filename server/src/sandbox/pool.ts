@@ -150,7 +150,7 @@ export class Pool {
       if (!computing) continue
       isBusy = true
       if (computing_ms < sharing.long_step_ms) continue
-      this.#tenants.isComputingLong(computing.tenant, computing_ms)
+      this.#tenants.computesLong(computing.tenant, computing_ms)
       worker.reclaim()
     }
     if (isBusy) {
@@ -294,5 +294,15 @@ export class Pool {
     this.#failQueued({ code: 'crashed', message: 'No worker of the sandbox can be started.' })
     const sentence = `No sandbox worker reaches the level "${this.#floor}" here. ${this.#gaps.join(' ')}`
     this.#first.reject(new SandboxUnavailable('SANDBOX_DOWN', sentence))
+    this.#respawn = setTimeout(() => this.#tryAgain(), grace.down_ms).unref()
+  }
+
+  /** What was in the way may be gone: memory, processes, a program that was being replaced. */
+  #tryAgain(): void {
+    const { found, gaps } = launches(process.pid, this.#floor)
+    this.#launches = found
+    this.#gaps = gaps
+    this.#failures = 0
+    this.#wake()
   }
 }

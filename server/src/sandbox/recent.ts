@@ -1,5 +1,5 @@
-/** What was used last, as much of it as there is room for. Both ends of a pipe keep one and touch it in the order of the
- *  messages, so the server knows exactly which sources a worker still has, without asking. */
+/** What was used last, as much of it as there is room for. Both ends of a pipe keep one and touch it in the order of
+ *  the messages, so the server knows exactly which sources a worker still has, without asking. */
 export class Recent<Value> {
   readonly #entries = new Map<string, { value: Value; size: number }>()
   readonly #room: number

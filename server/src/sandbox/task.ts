@@ -70,7 +70,8 @@ export class Task {
     return this.order.code.length + (this.order.input?.length ?? 0)
   }
 
-  isSent(): void {
+  /** It goes to a worker. */
+  sent(): void {
     this.id = ++lastId
   }
 

@@ -63,7 +63,7 @@ export class Tenants {
   }
 
   /** It computes right now, and has for long: that is known before the run has ended. */
-  isComputingLong(name: string, ms: number): void {
+  computesLong(name: string, ms: number): void {
     const tenant = this.#of(name)
     tenant.average_ms = Math.max(tenant.average_ms, ms)
   }

@@ -141,7 +141,7 @@ export class WorkerHost implements Seat {
     const { code, language, entry_point, input, memory_mb } = task.order
     const isKept = this.#sources.get(task.key) === true
     if (!isKept) this.#sources.set(task.key, true, code.length + keeping.source_overhead)
-    task.isSent()
+    task.sent()
     this.#tasks.set(task.id, task)
     this.#step(task, true, {
       t: 'run',

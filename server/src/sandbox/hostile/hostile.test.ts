@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, type TestContext, test } from 'node:test'
 import { openSandbox } from '../sandbox.ts'
 import { job } from '../testing.ts'
-import { hostile } from './programs.ts'
+import { programs } from './programs.ts'
 
 const sandbox = await openSandbox({ workers: 3 })
 after(() => sandbox.close())
@@ -11,13 +11,13 @@ let next = 0
 
 /** Eight at a time, of eight tenants, so that they are each other's neighbours too. */
 async function runAll(t: TestContext) {
-  while (next < hostile.length) {
+  while (next < programs.length) {
     const index = next++
-    const program = hostile[index]
+    const program = programs[index]
     if (!program) return
     await t.test(`a program that ${program.does}`, async () => {
       const { code, language = 'javascript', memory_mb = 32, input } = program
-      const timeout_ms = program.timeout_ms ?? (program.ends?.includes('timeout') ? 100 : 2000)
+      const timeout_ms = program.ends?.includes('timeout') ? 100 : 2000
       const tenant = `tenant-${index % 8}`
       const verdict = await sandbox.run(job(code, input, { language, memory_mb, timeout_ms, tenant }))
       const told = JSON.stringify(verdict).slice(0, 500)

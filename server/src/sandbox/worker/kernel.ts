@@ -1,4 +1,4 @@
-/** The few calls to the C library that lock a worker up. x86-64 Linux with glibc; elsewhere `openKernel` gives nothing. */
+/** The few calls to the C library that lock a worker up, on x86-64 Linux with glibc. Elsewhere there are none. */
 
 import { dlopen, getRawPointer } from 'node:ffi'
 
@@ -26,7 +26,7 @@ export type Kernel = {
   limit(resource: keyof typeof resources, most: number): boolean
 }
 
-const resources = { cpu: 0, file_size: 1, data: 2, core: 4, open_files: 7, message_queues: 12 } as const
+const resources = { file_size: 1, data: 2, core: 4, open_files: 7, message_queues: 12 } as const
 
 export function openKernel(): Kernel | undefined {
   if (process.platform !== 'linux' || process.arch !== 'x64') return undefined

@@ -12,26 +12,29 @@ const NOBODY = 65_534
 export function lock(): { layers: string[]; gaps: string[] } {
   const layers = ['webassembly', 'memory reset', 'process']
   const gaps: string[] = []
+  const claim = (layer: string, gap: string | undefined) => {
+    if (gap === undefined) layers.push(layer)
+    else gaps.push(gap)
+  }
   const kernel = openKernel()
-  const canOpen = kernel ? opens(kernel) : false
 
-  if (becomeNobody()) layers.push('no user')
+  claim('no user', becomeNobody() ? undefined : 'The worker runs as the user of the server.')
   // Changing the user has taken this back.
   if (kernel?.dieWithParent() && kernel.hideMemory()) layers.push('ends with the server')
-  if (!kernel)
-    gaps.push(`System calls are filtered only on x86-64 Linux with glibc, not on ${process.platform} ${process.arch}.`)
-  else if (!canOpen) gaps.push('The worker could not make sure that its filter is what refuses.')
-  else if (!kernel.filter(filterInside(process.pid))) gaps.push('The kernel took no filter of system calls.')
-  else {
-    const failing = openings(kernel)
-    if (failing.length === 0) layers.push('seccomp')
-    else gaps.push(`The filter of system calls lets through: ${failing.join(', ')}.`)
-  }
-
+  claim('seccomp', filterCalls(kernel))
   for (const scope of ['ffi', 'fs.read'] as const) process.permission.drop(scope)
-  if (isPermissionHolding()) layers.push('permission')
-  else gaps.push("Node's permission model does not hold.")
+  claim('permission', isPermissionHolding() ? undefined : "Node's permission model does not hold.")
   return { layers, gaps }
+}
+
+/** Puts the filter on and tries it. Answers with why there is none. */
+function filterCalls(kernel: Kernel | undefined): string | undefined {
+  if (!kernel)
+    return `System calls are filtered on x86-64 Linux with glibc, not on ${process.platform} ${process.arch}.`
+  if (!opens(kernel)) return 'The worker could not make sure that its filter is what refuses.'
+  if (!kernel.filter(filterInside(process.pid))) return 'The kernel took no filter of system calls.'
+  const open = openings(kernel)
+  return open.length > 0 ? `The filter of system calls lets through: ${open.join(', ')}.` : undefined
 }
 
 /** As root one can become nobody; as anybody else one already is who one is. */

@@ -8,8 +8,8 @@ import { EvalFlags, JSValueHandle, type Parts, QuickJS } from './engine.ts'
 
 type Exports = ReturnType<Vm['_getExports']>
 
-/** What a guest can ask of the worker, all of it synchronous. The answer is one of a few small numbers, whose boxes are
- *  part of the ground: a guest that asks without end makes nothing grow. */
+/** What a guest can ask of the worker, all of it synchronous. The answer is one of a few small numbers, whose boxes
+ *  are part of the ground: a guest that asks without end makes nothing grow. */
 export type Guest = {
   call(call: number, method: string, args: string): Answer
   sleep(call: number, ms: number): Answer
@@ -257,7 +257,7 @@ export class Machine {
   call(fn: number, ...args: number[]): number {
     const engine = this.#engine
     const argv = engine.wasm_malloc(Math.max(args.length, 1) * 4)
-    if (argv === 0) throw new Error('out of memory')
+    if (argv === 0) throw new Error('malloc: no room for a call')
     const nothing = engine.qjs_get_undefined()
     new Uint32Array(engine.memory.buffer, argv, args.length).set(args)
     const result = engine.qjs_call(fn, nothing, args.length, argv)

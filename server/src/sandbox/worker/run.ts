@@ -210,15 +210,13 @@ export class Run implements Guest {
   }
 }
 
+const STACK_OVERFLOW: Fault = { code: 'stack_overflow', message: 'It recursed until the stack was used up.' }
 const OUT_OF_MEMORY: Fault = { code: 'out_of_memory', message: 'It needs more memory than it may have.' }
 
 /** What the WebAssembly machine itself throws: its native stack is used up, or it hit a trap. */
 function brokenBy(error: unknown): Fault {
-  if (error instanceof RangeError)
-    return { code: 'stack_overflow', message: 'It recursed until the stack was used up.' }
-  if (error instanceof Error && error.message.includes('malloc')) {
-    return OUT_OF_MEMORY
-  }
+  if (error instanceof RangeError) return STACK_OVERFLOW
+  if (error instanceof Error && error.message.includes('malloc')) return OUT_OF_MEMORY
   return { code: 'crashed', message: 'The machine it ran in broke.' }
 }
 

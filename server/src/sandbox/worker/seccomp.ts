@@ -41,7 +41,8 @@ const when = (number: number, verdict: Instruction): Instruction[] => [[JUMP_EQU
 // biome-ignore format: a table
 const refusedBeforeExec = {
   io_uring_setup: 425, io_uring_enter: 426, io_uring_register: 427,
-  socket: 41, connect: 42, accept: 43, sendto: 44, sendmsg: 46, sendmmsg: 307, bind: 49, listen: 50, socketpair: 53, accept4: 288,
+  socket: 41, connect: 42, accept: 43, sendto: 44, sendmsg: 46, sendmmsg: 307, bind: 49,
+  listen: 50, socketpair: 53, accept4: 288,
   ptrace: 101, process_vm_readv: 310, process_vm_writev: 311, kcmp: 312, pidfd_open: 434, pidfd_getfd: 438,
   pidfd_send_signal: 424, process_madvise: 440,
   mount: 165, umount2: 166, pivot_root: 155, chroot: 161, open_tree: 428, move_mount: 429, fsopen: 430, fsconfig: 431,
@@ -60,7 +61,8 @@ const allowedInside = {
   mmap: 9, mprotect: 10, munmap: 11, brk: 12, mremap: 25, madvise: 28, mincore: 27, membarrier: 324,
   pkey_mprotect: 329, pkey_alloc: 330, pkey_free: 331,
   rt_sigaction: 13, rt_sigprocmask: 14, rt_sigreturn: 15, sigaltstack: 131, restart_syscall: 219,
-  futex: 202, sched_yield: 24, sched_getaffinity: 204, sched_getparam: 143, sched_getscheduler: 145, set_robust_list: 273, rseq: 334, getcpu: 309,
+  futex: 202, sched_yield: 24, sched_getaffinity: 204, sched_getparam: 143, sched_getscheduler: 145,
+  set_robust_list: 273, rseq: 334, getcpu: 309,
   nanosleep: 35, clock_nanosleep: 230, clock_gettime: 228, clock_getres: 229, gettimeofday: 96, time: 201,
   epoll_wait: 232, epoll_pwait: 281, epoll_ctl: 233,
   getpid: 39, gettid: 186, getrusage: 98, times: 100, sysinfo: 99, uname: 63, getrandom: 318,
