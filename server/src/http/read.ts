@@ -70,7 +70,7 @@ export function parseJson(text: string): unknown {
   // PostgreSQL stores every character but this one. An escaped backslash before it makes it harmless text.
   if (/(?<!\\)(?:\\\\)*\\u0000/.test(text)) throw badRequest('The body has a NUL character (\\u0000); leave it out.')
   // JSON is printed well-formed: only half of a surrogate pair is still escaped then.
-  const surrogate = /\\ud[89a-f]/i
+  const surrogate = /(?<!\\)(?:\\\\)*\\ud[89a-f]/i
   if (surrogate.test(text) && surrogate.test(JSON.stringify(value))) {
     throw badRequest('The body has half of a surrogate pair (such as \\ud800 alone); it is no character.')
   }

@@ -398,3 +398,30 @@ test('a node has its own time limit, and a new attempt after it', async () => {
   })
   assert.deepEqual([end.status, end.output], ['completed', 2])
 })
+
+test('a list of workflows holds the workflows, by status, tag and words', async () => {
+  const { alice } = await newOrganization()
+  const nodes = [{ id: 'only', type: 'condition' as const, condition: 'true' }]
+  await alice.codeBlocks.create({ name: 'No workflow', slug: 'none', config: { language: 'javascript', code: '1' } })
+  const nightly = await alice.workflows.create({ name: 'Nightly report', slug: 'nightly', nodes, tags: ['night'] })
+  const daily = await alice.workflows.create({ name: 'Daily report', slug: 'daily', nodes })
+  await alice.components.publish({ component_id: daily.id })
+
+  const all = await alice.workflows.list({ sort: 'slug', order: 'asc' })
+  const published = await alice.workflows.list({ status: 'published' })
+  const found = await alice.workflows.list({ search: 'report night' })
+
+  assert.deepEqual(
+    all.items.map(({ slug }) => slug),
+    ['daily', 'nightly'],
+  )
+  assert.deepEqual(
+    published.items.map(({ slug }) => slug),
+    ['daily'],
+  )
+  assert.deepEqual(
+    found.items.map(({ id }) => id),
+    [nightly.id],
+  )
+  assert.deepEqual((await alice.workflows.list({ tag: 'night' })).items, [nightly])
+})
