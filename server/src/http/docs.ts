@@ -3,7 +3,6 @@
 import { readFile } from 'node:fs/promises'
 import openapi from '@flow/contract/openapi.json' with { type: 'json' }
 import type { Hono } from 'hono'
-import { absolutePath } from 'swagger-ui-dist'
 
 const files: Record<string, string> = {
   'swagger-ui.css': 'text/css',
@@ -40,6 +39,8 @@ export function mountDocs(app: Hono): void {
   app.get('/docs/:file', async (c) => {
     const type = files[c.req.param('file')]
     if (!type) return c.notFound()
-    return c.body(await readFile(`${absolutePath()}/${c.req.param('file')}`), 200, { 'content-type': type })
+    return c.body(await readFile(new URL(import.meta.resolve(`swagger-ui-dist/${c.req.param('file')}`))), 200, {
+      'content-type': type,
+    })
   })
 }
