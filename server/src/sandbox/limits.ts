@@ -49,7 +49,7 @@ export const sharing = {
   quick_after: 3,
   /** A tenant whose runs compute longer than this on average leaves one worker to the others. */
   heavy_run_ms: 20,
-  /** When every worker has computed this long and somebody waits, one more is started, up to twice the pool. */
+  /** When long runs have had the workers for this long and somebody waits, one more is started, up to twice the pool. */
   crowded_ms: 50,
   sweep_ms: 5,
   queue: 2000,
@@ -64,6 +64,8 @@ export const sharing = {
 export const grace = {
   /** A built-in that polls no interrupt is ended from outside, with its process. */
   watchdog_ms: 200,
+  /** One that was called off is asked first. */
+  cancel_ms: 1000,
   boot_ms: 30_000,
   boots: 3,
   /** Between two attempts to start a worker where none could be started. */

@@ -7,13 +7,14 @@ const seat = (more: Partial<Seat> = {}): Seat => ({
   runs: 0,
   steps: 0,
   computing_ms: 0,
+  tenant: undefined,
   pace: 'usual',
   held_mb: 0,
   runsOfOthers: () => 0,
   ...more,
 })
 const computing = (more: Partial<Seat> = {}) => seat({ runs: 1, steps: 1, computing_ms: 1, pace: 'quick', ...more })
-const run = (pace: Pace, mayStandBehind = true) => ({ tenant: 'a', pace, mayStandBehind })
+const run = (pace: Pace, mayStandBehind = true) => ({ tenant: 'a', pace, mayStandBehind, seats_max: 2 })
 
 test('a run goes where nothing computes', () => {
   const idle = seat()
@@ -56,8 +57,16 @@ test('a worker whose waiting runs fill it takes no more', () => {
   assert.equal(place([seat({ runs: 1, held_mb: sharing.held_mb_per_worker + 1 })], run('quick')), 'later')
 })
 
-test('it is crowded when every worker has computed for long', () => {
+test('a tenant that is not known for short runs takes no more workers than the pool has', () => {
+  const own = computing({ tenant: 'a', pace: 'usual' })
+  assert.equal(place([own, own, seat()], run('usual')), 'enough')
+  const idle = seat()
+  assert.equal(place([own, idle], run('usual')), idle)
+})
+
+test('it is crowded when long runs leave one worker at most', () => {
   const long = computing({ computing_ms: sharing.crowded_ms + 1 })
   assert.equal(isCrowded([long, long]), true)
-  assert.equal(isCrowded([long, computing()]), false)
+  assert.equal(isCrowded([long, seat()]), true)
+  assert.equal(isCrowded([long, seat(), computing()]), false)
 })

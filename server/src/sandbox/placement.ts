@@ -14,20 +14,26 @@ export type Seat = {
   /** Steps that wait in its pipe, the one that computes included. */
   steps: number
   computing_ms: number
-  /** Of the tenant it computes for. */
+  /** Whom it computes for, and what is to be expected of them. */
+  tenant: string | undefined
   pace: Pace
   /** What its waiting runs keep in memory. */
   held_mb: number
   runsOfOthers(tenant: string): number
 }
 
-/** `later`: somebody's long run has to end first. `soon`: short ones have, and no more of them should be let in. */
+/** `enough`: the tenant has its share. `later`: somebody's long run has to end first. `soon`: short ones have, and no
+ *  more of them should be let in. */
 export function place<S extends Seat>(
   seats: S[],
-  run: { tenant: string; pace: Pace; mayStandBehind: boolean },
-): S | 'soon' | 'later' {
-  const free = seats.filter((seat) => !isLong(seat) && isRoomy(seat))
-  if (free.length === 0 || (run.pace === 'heavy' && seats.filter((seat) => !isLong(seat)).length <= 1)) return 'later'
+  run: { tenant: string; pace: Pace; mayStandBehind: boolean; seats_max: number },
+): S | 'enough' | 'soon' | 'later' {
+  const own = seats.filter((seat) => seat.steps > 0 && seat.tenant === run.tenant).length
+  if (run.pace !== 'quick' && own >= run.seats_max) return 'enough'
+
+  const passable = seats.filter((seat) => !isLong(seat))
+  const free = passable.filter(isRoomy)
+  if (free.length === 0 || (run.pace === 'heavy' && passable.length <= 1)) return 'later'
 
   const isShared = run.pace === 'quick' && run.mayStandBehind
   const burden = (seat: Seat) =>
@@ -37,8 +43,11 @@ export function place<S extends Seat>(
   return best ?? 'soon'
 }
 
-/** Nobody's short run can be had before a long one ends. */
-export const isCrowded = (seats: Seat[]) => seats.every((seat) => seat.computing_ms > sharing.crowded_ms)
+/** Long runs have had all workers, or all but the one kept for short ones, for a while. */
+export function isCrowded(seats: Seat[]): boolean {
+  const taken = seats.filter((seat) => seat.computing_ms > sharing.crowded_ms)
+  return seats.length - taken.length <= 1
+}
 
 const isLong = (seat: Seat) => seat.steps > 0 && (seat.pace === 'heavy' || seat.computing_ms > sharing.long_step_ms)
 

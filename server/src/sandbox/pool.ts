@@ -39,6 +39,8 @@ export class Pool {
   #launches: Launch[]
   #isolation: Isolation = { level: 'process', layers: [], gaps: ['No worker is up yet.'] }
   #gaps: string[]
+  /** Somebody waits who has not had their share. */
+  #isShort = false
   #hasWorked = false
   #failures = 0
   #lostWorkers = 0
@@ -116,10 +118,13 @@ export class Pool {
       const seats = this.#seats()
       let seat: WorkerHost | undefined
       let mayStandBehind = true
+      this.#isShort = false
       const task = this.#queue.take((tenant) => {
         if (!this.#tenants.mayGo(tenant)) return false
-        const found = place(seats, { tenant, pace: this.#tenants.pace(tenant), mayStandBehind })
+        const pace = this.#tenants.pace(tenant)
+        const found = place(seats, { tenant, pace, mayStandBehind, seats_max: this.#size })
         if (found === 'soon') mayStandBehind = false
+        if (found === 'soon' || found === 'later') this.#isShort = true
         if (typeof found === 'string') return false
         seat = found
         return true
@@ -150,7 +155,10 @@ export class Pool {
       if (!computing) continue
       isBusy = true
       if (computing_ms < sharing.long_step_ms) continue
-      this.#tenants.computesLong(computing.tenant, computing_ms)
+      if (!computing.isLong && this.#workerOf.get(computing) === worker) {
+        computing.isLong = true
+        this.#tenants.computesLong(computing.tenant)
+      }
       worker.reclaim()
     }
     if (isBusy) {
@@ -166,7 +174,7 @@ export class Pool {
    *  taken all of them. One at a time: the next may not be needed. */
   #grow(): void {
     const isStarting = this.#failures > 0 || [...this.#workers].some(({ isolation }) => !isolation)
-    if (this.#queue.length === 0 || isStarting) return
+    if (this.#queue.length === 0 || !this.#isShort || isStarting) return
     const isFull = this.#workers.size >= this.#size
     if (!isFull || (this.#workers.size < 2 * this.#size && isCrowded(this.#seats()))) this.#spawn()
   }
@@ -182,7 +190,8 @@ export class Pool {
 
   #leave(task: Task): void {
     if (!this.#workerOf.delete(task)) return
-    if (task.isSettled) this.#tenants.computed(task.tenant, task.cpu_ms)
+    if (task.isLong || task.isSettled) this.#tenants.computed(task.tenant, task.cpu_ms, task.isLong)
+    task.isLong = false
     this.#tenants.leaves(task.tenant)
   }
 

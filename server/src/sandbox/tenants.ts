@@ -4,7 +4,7 @@ import { sharing } from './limits.ts'
 import type { Pace } from './placement.ts'
 import { Recent } from './recent.ts'
 
-type Tenant = { runs: number; held_mb: number; average_ms: number; seen: number }
+type Tenant = { runs: number; long: number; held_mb: number; average_ms: number; seen: number }
 
 const REMEMBERED = 1000
 /** The weight of the latest run in the average: a tenant that mends its ways is believed after some ten runs. */
@@ -22,7 +22,7 @@ export class Tenants {
   }
 
   #of(name: string): Tenant {
-    return this.#present.get(name) ?? this.#absent.get(name) ?? { runs: 0, held_mb: 0, average_ms: 0, seen: 0 }
+    return this.#present.get(name) ?? this.#absent.get(name) ?? { runs: 0, long: 0, held_mb: 0, average_ms: 0, seen: 0 }
   }
 
   mayGo(name: string): boolean {
@@ -31,8 +31,8 @@ export class Tenants {
   }
 
   pace(name: string): Pace {
-    const { average_ms, seen } = this.#of(name)
-    if (average_ms > sharing.heavy_run_ms) return 'heavy'
+    const { average_ms, seen, long } = this.#of(name)
+    if (long > 0 || average_ms > sharing.heavy_run_ms) return 'heavy'
     return seen >= sharing.quick_after && average_ms < sharing.quick_run_ms ? 'quick' : 'usual'
   }
 
@@ -56,15 +56,15 @@ export class Tenants {
     this.#of(name).held_mb += by_mb
   }
 
-  computed(name: string, ms: number): void {
+  computed(name: string, ms: number, wasLong: boolean): void {
     const tenant = this.#of(name)
+    if (wasLong) tenant.long--
     tenant.seen++
     tenant.average_ms += (ms - tenant.average_ms) * WEIGHT
   }
 
-  /** It computes right now, and has for long: that is known before the run has ended. */
-  computesLong(name: string, ms: number): void {
-    const tenant = this.#of(name)
-    tenant.average_ms = Math.max(tenant.average_ms, ms)
+  /** One of its runs computes right now, and has for long: that is known before the run has ended. */
+  computesLong(name: string): void {
+    this.#of(name).long++
   }
 }

@@ -110,6 +110,10 @@ export class WorkerHost implements Seat {
     return this.#steps.length
   }
 
+  get tenant(): string | undefined {
+    return this.computing?.tenant
+  }
+
   get computing(): Task | undefined {
     return this.#steps[0]?.task
   }
@@ -164,7 +168,7 @@ export class WorkerHost implements Seat {
       this.#write({ t: 'drop', id: task.id })
       return
     }
-    const patience_ms = this.#slate ? grace.watchdog_ms : 0
+    const patience_ms = this.#slate ? grace.cancel_ms : 0
     setTimeout(() => {
       if (this.#isComputing(task)) this.kill('cancelled')
     }, patience_ms).unref()
