@@ -6,10 +6,10 @@
  *  order. So the head of `#steps` is what it computes, and an empty list means that it waits. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
 import { type Isolation, isReached, type Launch } from './isolation.ts'
 import { grace, keeping, limits } from './limits.ts'
 import type { Pace, Seat } from './placement.ts'
+import { dieFirst, residentBytes } from './proc.ts'
 import { Recent } from './recent.ts'
 import { Slate } from './slate.ts'
 import { parsed, type Task } from './task.ts'
@@ -63,7 +63,7 @@ export class WorkerHost implements Seat {
     const slate = this.#slate?.readable ?? 'ignore'
     this.#child = spawn(launch.command, launch.args, { stdio: ['pipe', 'pipe', 'pipe', slate], env: { TZ: 'UTC' } })
     this.#slate?.handedOver()
-    this.#dieFirst()
+    dieFirst(this.#child.pid)
     this.#child.stdin?.on('error', () => {})
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#read(text))
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#complain(text))
@@ -78,15 +78,6 @@ export class WorkerHost implements Seat {
       })
     })
     this.#patience = patience
-  }
-
-  /** When the machine runs out of memory, a worker is what the kernel should take. */
-  #dieFirst(): void {
-    try {
-      writeFileSync(`/proc/${this.#child.pid}/oom_score_adj`, '1000')
-    } catch {
-      // No such file elsewhere than on Linux.
-    }
   }
 
   get pid(): number | undefined {
@@ -135,8 +126,7 @@ export class WorkerHost implements Seat {
 
   /** Resident memory, where the system tells. */
   get memory_bytes(): number | undefined {
-    const pages = this.pid === undefined ? 0 : residentPages(this.pid)
-    return pages > 0 ? pages * 4096 : undefined
+    return residentBytes(this.pid)
   }
 
   // ---- what the pool asks for
@@ -379,17 +369,6 @@ export class WorkerHost implements Seat {
 }
 
 export const overdue = (task: Task) => `It ran longer than ${task.order.timeout_ms} ms and was ended.`
-
-/** Of a process and all it has started: with namespaces the worker is not the process we started. */
-function residentPages(pid: number): number {
-  try {
-    const own = Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1])
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean)
-    return children.reduce((sum, child) => sum + residentPages(Number(child)), own)
-  } catch {
-    return 0
-  }
-}
 
 async function answerOf(
   host: (method: string, args: unknown) => Promise<unknown>,
