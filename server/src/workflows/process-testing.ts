@@ -24,6 +24,7 @@ export type Orders = {
   workflow_id: string
   /** Where calls of code and records are written. */
   log: string
+  input?: JsonValue
   /** Looks after this execution until it has ended, and tells how. */
   finish?: string
   /** Begins an execution, and dies. Without it, it begins none. */
@@ -75,7 +76,7 @@ class Dying {
     const sent = send()
     if (death?.when === 'during') setTimeout(die, Math.random() * 2)
     const result = await sent
-    for (const line of keptBy(statement)) appendFileSync(this.#log, `kept ${line}\n`)
+    for (const line of keptBy(statement, result)) appendFileSync(this.#log, `kept ${line}\n`)
     if (death?.when === 'after') die()
     return result
   }
@@ -88,12 +89,17 @@ function die(): never {
 }
 
 /** The nodes and items that a record makes final, by the places of its parameters (see `record` in store.ts). */
-function keptBy({ text, values }: Sql): string[] {
+function keptBy({ text, values }: Sql, result: unknown): string[] {
   if (!/^\s*with owned/.test(text)) return []
+  // What is refused is not kept: the answer names the executions that were still ours.
+  const ours = new Set((result as { run_id: string }[]).map((row) => row.run_id))
   const [, , ids = [], , nodes = [], statuses = []] = values as string[][]
   const [item_ids = [], , item_nodes = [], indexes = []] = values.slice(17, 21) as string[][]
-  const kept = nodes.flatMap((node, i) => (statuses[i] === 'completed' ? [`${ids[i]}:${node}`] : []))
-  return [...kept, ...item_nodes.map((node, i) => `${item_ids[i]}:${node}:${indexes[i]}`)]
+  const kept = nodes.flatMap((node, i) =>
+    statuses[i] === 'completed' && ours.has(ids[i] ?? '') ? [`${ids[i]}:${node}`] : [],
+  )
+  const items = item_nodes.map((node, i) => ({ id: item_ids[i] ?? '', line: `${item_ids[i]}:${node}:${indexes[i]}` }))
+  return [...kept, ...items.flatMap(({ id, line }) => (ours.has(id) ? [line] : []))]
 }
 
 /** Every statement of the platform's handle goes by the one who may die. */
@@ -147,7 +153,7 @@ if (import.meta.main) {
   }
   if (orders.death) {
     dying.arm(orders.death)
-    const input = contract.execute.input.parse({ workflow_id: orders.workflow_id, input: { n: 3 } })
+    const input = contract.execute.input.parse({ workflow_id: orders.workflow_id, input: orders.input ?? { n: 3 } })
     const { id } = await ctx.db.tx((db) => workflows.execute(inside(ctx, db), input))
     tell({ begun: id })
     await ended(ctx, orders.workflow_id, id, skip)

@@ -1,0 +1,126 @@
+/** What tests with real processes share: a database that nobody has open, an organization with a workflow in it, and
+ *  processes that begin or finish executions (see process-testing.ts). */
+
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { workflows as contract } from '@flow/contract/workflows'
+import * as components from '../components/components.ts'
+import { contextOf, newId, type Platform, systemClock } from '../context.ts'
+import { type ConnectOptions, connect } from '../db/connect.ts'
+import type { Database } from '../db/db.ts'
+import { copyOfServerTemplate, copyOfTemplate, dropOnServer } from '../db/testing.ts'
+import { found } from '../organizations/founding.ts'
+import { accountOf } from '../users/users.ts'
+import type { Orders, Told, Who } from './process-testing.ts'
+import * as workflows from './workflows.ts'
+
+export type Made = Pick<Orders, 'options' | 'data_directory' | 'who' | 'workflow_id' | 'log'> & {
+  remove(): Promise<void>
+}
+
+/** A database on this engine with an organization, these code blocks and this workflow in it. */
+export async function prepare(
+  mode: Database['mode'],
+  blocks: Record<string, string>,
+  definition: object,
+): Promise<Made> {
+  const options: ConnectOptions =
+    mode === 'embedded'
+      ? { directory: await copyOfTemplate(), durability: 'process' }
+      : { database_url: await copyOfServerTemplate() }
+  const data_directory = await mkdtemp(join(tmpdir(), 'flow-crash-'))
+  const database = await connect({ ...options, pool_max: 4 })
+  const who = await newOwner(database)
+  const ctx = contextFor(database, who)
+  for (const [slug, code] of Object.entries(blocks)) {
+    const config = { language: 'javascript', code }
+    const described = { type: 'code_block' as const, name: slug, slug, description: '', tags: [], version: '0.1.0' }
+    await components.create(ctx, { ...described, config })
+  }
+  const input = contract.create.input.parse({ name: 'Crash', slug: 'crash', ...definition })
+  const { id: workflow_id } = await workflows.create(ctx, input)
+  await database.close()
+
+  const remove = async () => {
+    await rm(data_directory, { recursive: true, force: true })
+    if (options.directory) await rm(options.directory, { recursive: true, force: true })
+    if (options.database_url) await dropOnServer(options.database_url)
+  }
+  return { options, data_directory, who, workflow_id, log: join(data_directory, 'calls.log'), remove }
+}
+
+async function newOwner(database: Database): Promise<Who> {
+  const now = systemClock.now().toISOString()
+  return database.platform.tx(async (db) => {
+    const { id: user_id } = await accountOf(db, `crash-${newId()}@example.com`, 'Crash', now)
+    const made = await found(db, { name: 'Crash', admin_id: user_id, now, slug: `crash-${newId()}` })
+    if (!made) throw new Error('the slug of a test organization is taken')
+    return { organization_id: made.organization.id, workspace_id: made.workspace.id, user_id }
+  })
+}
+
+function contextFor(database: Database, { organization_id, workspace_id, user_id }: Who) {
+  const actor = { kind: 'user' as const, id: user_id, user_id, name: 'crash', organization_id, grants: [] }
+  // Making components needs nothing else of the platform.
+  const platform = { database, clock: systemClock } as Platform
+  return contextOf(platform, database.of(organization_id), { actor, organization_id, workspace_id })
+}
+
+/** Begins a process. What it tells comes line by line. */
+export function begin(orders: Orders): { child: ChildProcess; told: AsyncGenerator<Told> } {
+  const program = join(import.meta.dirname, 'process-testing.ts')
+  const child = spawn(process.execPath, ['--no-warnings', program, JSON.stringify(orders)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  async function* lines(): AsyncGenerator<Told> {
+    for await (const line of createInterface({ input: child.stdout })) yield JSON.parse(line) as Told
+  }
+  return { child, told: lines() }
+}
+
+/** Lets a process live to its end, and gives what it told. */
+export async function live(orders: Orders): Promise<Told[]> {
+  const told: Told[] = []
+  for await (const one of begin(orders).told) told.push(one)
+  return told
+}
+
+export type Ended = Extract<Told, { ended: unknown }>['ended']
+export const endedIn = (told: Told[]): Ended | undefined =>
+  told.flatMap((one) => ('ended' in one ? [one.ended] : []))[0]
+export const begunIn = (told: Told[]): string | undefined =>
+  told.flatMap((one) => ('begun' in one ? [one.begun] : []))[0]
+
+/** What must hold of an execution, however often it was interrupted: it gave the result, every node has ended once,
+ *  and nothing that is recorded was called again. */
+export function assertWhole(
+  ended: Ended | undefined,
+  result: unknown,
+  nodes: number,
+  log: string,
+  about: string,
+): void {
+  assert.equal(ended?.status, 'completed', about)
+  assert.deepEqual(ended?.output, result, about)
+  const final = new Set<string>()
+  for (const { type, node_id } of ended?.events ?? []) {
+    if (node_id === null) continue
+    assert.ok(!final.has(node_id), `${about}: ${type} of ${node_id} after its end`)
+    if (/completed|failed|skipped/.test(type)) final.add(node_id)
+  }
+  assert.equal(final.size, nodes, about)
+  const kept = new Set<string>()
+  for (const line of log.split('\n').filter((line) => line.includes(ended?.execution_id ?? ''))) {
+    const [word, key = ''] = line.split(' ')
+    assert.ok(word !== 'kept' || !kept.has(key), `${about}: ${key} is recorded twice`)
+    if (word === 'kept') kept.add(key)
+    if (word === 'call')
+      assert.ok(!kept.has(key.replace(/:\d+$/, '')), `${about}: ${key} was called when it was recorded`)
+  }
+  // One record may have been written whose answer nobody lived to note.
+  assert.ok(kept.size > 0, about)
+}
