@@ -32,5 +32,6 @@ export interface Adapter {
   /** A session that nobody else uses until `work` settles. A transaction left open is rolled back. */
   hold<Result>(tenant: Tenant, work: (session: Session) => Promise<Result>): Promise<Result>
   listen: Database['listen']
+  present: Database['present']
   close(): Promise<void>
 }

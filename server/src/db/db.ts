@@ -38,6 +38,9 @@ export interface Database {
   readonly platform: Db
   /** Calls `heard` for each committed `notify` on the channel, from any replica; `gap` whenever some may have been missed. */
   listen(channel: string, heard: (payload: string) => void, gap?: () => void): Promise<() => Promise<void>>
+  /** Holds the lock `number` in a session of this process's own for as long as the process lives: whoever finds it free
+   *  (`presenceLock`) knows that the process is gone. The embedded database has nobody else who could look. */
+  present(number: number): Promise<void>
   /** The queue library's view of this database: outside of any tenant, statements as node-postgres runs them. */
   bossDatabase(): BossDatabase
   /** Waits for statements in flight, then lets go of every connection, file and lock. */
@@ -60,6 +63,9 @@ export function sql(parts: TemplateStringsArray, ...values: unknown[]): Sql {
   }
   return { text, values: flat }
 }
+
+/** The advisory lock of a process (see `present`), as two integers. */
+export const presenceLock = (number: Sql): Sql => sql`hashtext('flow presence'), ${number}`
 
 /** Several statements' parts in one, for example conditions joined with `and`. */
 export function join(parts: Sql[], separator: string): Sql {

@@ -120,6 +120,9 @@ export class Embedded implements Adapter {
     }
   }
 
+  /** The lock of the directory says so already. */
+  async present(): Promise<void> {}
+
   async close(): Promise<void> {
     if (this.#state === 'closed') return
     // Behind everything that was asked before, transactions included.

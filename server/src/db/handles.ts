@@ -18,6 +18,7 @@ export function openDatabase(adapter: Adapter): Database {
     },
     platform: free(adapter, PLATFORM),
     listen: (channel, heard, gap) => adapter.listen(channel, heard, gap),
+    present: (number) => adapter.present(number),
     bossDatabase: () => bossDatabase(adapter),
     close: () => adapter.close(),
   }

@@ -1,7 +1,9 @@
 /** Listens on a session of its own, outside of the pool. It comes back by itself when it is lost, subscribes again
- *  and tells every listener that something may have been missed: notifications are not kept for the absent. */
+ *  and tells every listener that something may have been missed: notifications are not kept for the absent. As it
+ *  lives exactly as long as the process, it also holds the locks by which others see that the process is there. */
 
 import pg from 'pg'
+import { presenceLock, raw } from './db.ts'
 import { DatabaseUnavailable } from './faults.ts'
 import { channelName, Listeners } from './listeners.ts'
 
@@ -18,6 +20,7 @@ export class PostgresListener {
   /** The one whose loss matters. */
   #current: pg.Client | undefined
   #timer: NodeJS.Timeout | undefined
+  #presences = new Set<number>()
   #isClosed = false
 
   constructor(url: string, warn: (error: Error) => void) {
@@ -44,6 +47,12 @@ export class PostgresListener {
     }
   }
 
+  async present(number: number): Promise<void> {
+    this.#presences.add(number)
+    this.#client ??= this.#connect()
+    await hold(await this.#client, number)
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#timer)
@@ -65,6 +74,7 @@ export class PostgresListener {
     try {
       await client.connect()
       for (const channel of this.#listeners.channels) await client.query(`listen ${channelName(channel)}`)
+      for (const number of this.#presences) await hold(client, number)
     } catch (error) {
       this.#client = undefined
       client.end().catch(() => {})
@@ -108,3 +118,7 @@ export class PostgresListener {
     this.#timer.unref()
   }
 }
+
+/** Whoever looks holds the lock for the length of a statement; that is waited for. */
+const hold = (client: pg.Client, number: number) =>
+  client.query(`select pg_advisory_lock(${presenceLock(raw('$1::integer')).text})`, [number])

@@ -114,6 +114,10 @@ export class Postgres implements Adapter {
     return this.#listener.listen(channel, heard, gap)
   }
 
+  present(number: number): Promise<void> {
+    return this.#listener.present(number)
+  }
+
   async close(): Promise<void> {
     await this.#listener.close()
     if (!this.#pool.ending) await this.#pool.end()

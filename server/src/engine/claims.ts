@@ -2,7 +2,7 @@
  *  the name of a run proves in the same statement that the claim is still theirs (`owned`), so a process that was
  *  stopped and goes on can overwrite nothing of its successor. */
 
-import { type Db, json, type Sql, sql } from '../db/db.ts'
+import { type Db, json, presenceLock, raw, type Sql, sql } from '../db/db.ts'
 import type { Delivery, Lane } from './queue.ts'
 
 export type ClaimRow = { run_id: string; token: number; lane: Lane; job_id: string }
@@ -70,15 +70,28 @@ export const removeOf = (db: Db, replica_ids: string[]) =>
       order by run_id limit 1000 for update skip locked)
     returning run_id, token, lane, job_id`)
 
-export const addReplica = (db: Db, id: string) => db.run(sql`insert into engine_replicas (id) values (${id})`)
+/** What a replica has claimed. */
+export const claimsOf = (db: Db, replica_id: string) =>
+  db.many<ClaimRow>(sql`select run_id, token, lane, job_id from engine_claims where replica_id = ${replica_id}`)
+
+export const addReplica = (db: Db, id: string) =>
+  db.one<{ number: number }>(sql`insert into engine_replicas (id) values (${id}) returning number`)
 
 /** Whether the replica still counts as alive; from now on it does for longer. */
 export const beat = (db: Db, id: string) => db.run(sql`update engine_replicas set seen_at = now() where id = ${id}`)
 
-/** Replicas that have not been heard of, locked so that one of the others gives their work back. */
-export const silentReplicas = (db: Db, seconds: number) =>
-  db.many<{ id: string }>(sql`
-    select id from engine_replicas where seen_at < now() - make_interval(secs => ${seconds}) for update skip locked`)
+/** A replica that has not been heard of for so long is taken for dead; for so short, only if its lock is free, too: the
+ *  session that holds it may be a moment late to come back while the process is well. */
+export type Silence = { seconds: number; seconds_without_lock: number }
+
+const isSilent = ({ seconds, seconds_without_lock }: Silence): Sql => sql`
+  (seen_at < now() - make_interval(secs => ${seconds})
+    or (seen_at < now() - make_interval(secs => ${seconds_without_lock})
+      and pg_try_advisory_xact_lock(${presenceLock(raw('number'))})))`
+
+/** Locked, so that one of the others gives their work back. */
+export const silentReplicas = (db: Db, silence: Silence) =>
+  db.many<{ id: string }>(sql`select id from engine_replicas where ${isSilent(silence)} for update skip locked`)
 
 export const removeReplicas = (db: Db, ids: string[]) =>
   db.run(sql`
@@ -89,10 +102,10 @@ export const allReplicas = (db: Db) =>
   db.many<{ id: string }>(sql`select id from engine_replicas union select distinct replica_id from engine_claims`)
 
 /** What there is to do at this moment, in one look. */
-export const look = (db: Db, now: string, seconds: number) =>
+export const look = (db: Db, now: string, silence: Silence | undefined) =>
   db.one<{ timers: boolean; silent: boolean }>(sql`
     select exists (select from engine_timers where due_at <= ${now}) as timers,
-      exists (select from engine_replicas where seen_at < now() - make_interval(secs => ${seconds})) as silent`)
+      ${silence ? sql`exists (select from engine_replicas where ${isSilent(silence)})` : raw('false')} as silent`)
 
 export const setTimers = (db: Db, timers: { run_id: string; due_at: string; delivery: Delivery }[]) =>
   db.run(sql`

@@ -187,6 +187,22 @@ test('a run that nobody has can be held for a transaction; one that somebody has
   await until(async () => (await claimed()) === 0)
 })
 
+test('a claim that nobody attends to goes back into the queue', async () => {
+  const id = newId()
+  await engine.start({ db: database.platform }, note, { to: 'carol' }, { id })
+  await until(() => called('note').includes('carol'))
+  // As a commit leaves it whose answer was lost: the job is taken, the run is claimed, and nobody knows of it.
+  await database.platform.tx(async (db) => {
+    await engine.start({ db }, note, { to: 'dave' }, { id })
+    await db.run(sql`update pgboss.job set state = 'active', started_on = now() where data ->> 'run_id' = ${id}`)
+    await db.run(sql`
+      insert into engine_claims (run_id, replica_id, token, lane, job_id)
+      select ${id}, r.id, nextval('engine_tokens'), 'runs', j.id
+      from engine_replicas r, pgboss.job j where j.data ->> 'run_id' = ${id}`)
+  })
+  await until(() => called('note').includes('dave'))
+})
+
 test('work that is begun comes to a stop, or is handed over: a stopped engine leaves nothing claimed', async () => {
   const other = await openTestDatabase()
   const seen: string[] = []

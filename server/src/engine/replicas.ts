@@ -13,7 +13,7 @@ import { lanes, type Queue } from './queue.ts'
 const LOOK_MS = 250
 const BEAT_MS = 500
 /** Silent for so long, a replica counts as gone. Its stopped process may go on: its tokens are worth nothing then. */
-export const SILENCE_SECONDS = 3
+const silence = { seconds: 3, seconds_without_lock: 0.75 }
 
 export type Replica = ReturnType<typeof openReplica>
 
@@ -27,14 +27,16 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
 
   const join = async (onLost: () => void) => {
     lost = onLost
-    await platform.tx(async (db) => {
-      if (isAlone)
+    const { number } = await platform.tx(async (db) => {
+      const others = isAlone ? await claims.allReplicas(db) : []
+      if (others.length > 0)
         await giveBack(
           db,
-          (await claims.allReplicas(db)).map((one) => one.id),
+          others.map((one) => one.id),
         )
-      await claims.addReplica(db, id)
+      return claims.addReplica(db, id)
     })
+    await database.present(number)
     timers = [every(LOOK_MS, look)]
     if (!isAlone) timers.push(every(BEAT_MS, beat))
   }
@@ -56,12 +58,12 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
     log.warn({ replica_id: id }, 'this process was taken for dead; it begins anew')
     id = newId()
     lost()
-    await claims.addReplica(platform, id)
+    await database.present((await claims.addReplica(platform, id)).number)
   }
 
   const look = async () => {
     const now = clock.now().toISOString()
-    const { timers, silent } = await claims.look(platform, now, isAlone ? 1e9 : SILENCE_SECONDS)
+    const { timers, silent } = await claims.look(platform, now, isAlone ? undefined : silence)
     if (timers) await ring(now)
     if (silent) await bury()
   }
@@ -79,7 +81,7 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
 
   const bury = () =>
     platform.tx(async (db) => {
-      const silent = await claims.silentReplicas(db, SILENCE_SECONDS)
+      const silent = await claims.silentReplicas(db, silence)
       if (silent.length === 0) return
       const ids = silent.map((one) => one.id)
       const count = await giveBack(db, ids)

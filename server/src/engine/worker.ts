@@ -32,6 +32,8 @@ export type Claim = {
 /** How many runs of a lane one process has at a time. */
 const places: Record<Lane, number> = { executions: 100, runs: 16 }
 const POLL_MS = 1000
+/** How often claims are looked for that nobody attends to. */
+const STRAYS_MS = 2000
 
 type Held = { run_id: string; token: number; job: Job; abort: AbortController; heard: () => void; has_news: boolean }
 /** `has_more`: when it was last looked, jobs were left for which there was no place. */
@@ -53,7 +55,8 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
   const stopping = new AbortController()
   const taking = new Map<Lane, Taking>(lanes.map((lane) => [lane, { is_on: false, again: false, has_more: false }]))
   let platform: Platform | undefined
-  let poll: NodeJS.Timeout | undefined
+  let timers: NodeJS.Timeout[] = []
+  let strays = new Set<number>()
 
   const free = (lane: Lane) => places[lane] - [...held.values()].filter(({ job }) => job.lane === lane).length
 
@@ -156,8 +159,24 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
   const giveBack = (one: Held, err: unknown) =>
     database.platform.tx(async (db) => {
       const reason = err instanceof Error ? err.message : String(err)
-      if ((await claims.drop(db, one.run_id, one.token)) === 1) await queue.fail(db, one.job.lane, [one.job.id], reason)
+      if ((await claims.drop(db, one.run_id, one.token)) === 0) return
+      await queue.fail(db, one.job.lane, [one.job.id], reason)
+      await claims.notify(db, one.job.lane)
     })
+
+  /** A commit whose answer was lost, or a letting go that failed, leaves a claim that nobody here attends to. What is
+   *  one twice in a row goes back into the queue. */
+  const findStrays = async (): Promise<void> => {
+    const rows = await claims.claimsOf(database.platform, replica.id())
+    const alone = rows.filter(({ run_id, token }) => held.get(run_id)?.token !== token)
+    for (const { run_id, token, lane, job_id } of alone.filter(({ token }) => strays.has(token))) {
+      await database.platform.tx(async (db) => {
+        if ((await claims.drop(db, run_id, token)) === 1) await queue.fail(db, lane, [job_id], 'Nobody attended to it.')
+      })
+      log.warn({ run_id }, 'a run that nobody attended to goes back into the queue')
+    }
+    strays = new Set(alone.map(({ token }) => token))
+  }
 
   const contextFor = (one: Held, run: Run<unknown>): RunContext => {
     if (!platform) throw new Error('the engine has not begun to work')
@@ -251,7 +270,9 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
   return {
     begin(of: Platform): void {
       platform = of
-      poll = setInterval(wake, POLL_MS).unref()
+      const look = () =>
+        findStrays().catch((err: unknown) => log.error({ err }, 'the engine could not look for strays'))
+      timers = [setInterval(wake, POLL_MS).unref(), setInterval(look, STRAYS_MS).unref()]
     },
     wake,
     /** What is said on the channel: a lane with new jobs, or a run with news. */
@@ -267,7 +288,7 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
       held.clear()
     },
     async stop(deadline_ms: number): Promise<void> {
-      clearInterval(poll)
+      for (const timer of timers) clearInterval(timer)
       stopping.abort()
       const until = performance.now() + deadline_ms
       while ((held.size > 0 || [...taking.values()].some(({ is_on }) => is_on)) && performance.now() < until) {

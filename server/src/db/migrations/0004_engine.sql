@@ -1,9 +1,11 @@
 -- The engine: who runs what at this moment, and what is due later. What waits to be run is in the queue library's own
 -- tables. None of this belongs to an organization: it names runs, and says nothing of what they do.
 
--- A process that runs things, alive while it keeps saying so. Its claims are given to others when it does not.
+-- A process that runs things. It is there while it holds the lock of its number, which goes with it, and alive while it
+-- keeps saying so, which a process that stands still does not. Else its claims are given to others.
 create table engine_replicas (
   id uuid primary key,
+  number integer not null generated always as identity,
   seen_at timestamptz not null default now()
 );
 
