@@ -107,8 +107,8 @@ export async function openEngine({ database, log, clock }: EngineParts): Promise
       await claims.setTimers(db, [{ run_id: delivery.message.run_id, due_at: at, delivery }])
       return
     }
-    await queue.send(db, [delivery])
-    await claims.notify(db, delivery.lane)
+    // Asked in one turn, they travel at once.
+    await Promise.all([queue.send(db, [delivery]), claims.notify(db, delivery.lane)])
   }
 
   return {

@@ -43,16 +43,23 @@ async function write(
   return database.platform.tx(async (db) => {
     const kept = await store.record(db, writings)
     const ours = ending.filter(({ execution_id }) => kept.has(execution_id))
-    for (const { bill, organization_id } of ours) {
-      if (!bill) continue
-      for (const usage of bill.usages) await debit({ db, organization_id, ...bill }, usage)
-    }
+    await together(
+      ours.flatMap(({ bill, organization_id }) =>
+        bill ? bill.usages.map((usage) => debit({ db, organization_id, ...bill }, usage)) : [],
+      ),
+    )
     const gone = await engine.letGo(
       db,
       ours.map(({ claim }) => claim),
     )
     return writings.map(({ execution_id }) => ({ is_kept: kept.has(execution_id), is_let_go: gone.has(execution_id) }))
   })
+}
+
+/** Statements that are asked in one turn travel at once. All are answered before the transaction goes on. */
+async function together(asked: Promise<unknown>[]): Promise<void> {
+  const failed = (await Promise.allSettled(asked)).find(({ status }) => status === 'rejected')
+  if (failed?.status === 'rejected') throw failed.reason
 }
 
 /** How long what can wait does. */
