@@ -3,6 +3,8 @@
  *  within a budget, whatever strangers write. The room knows no domain. */
 
 export { compileExpression, type Expression, ExpressionFault, type Known, type Variables } from './cel.ts'
+export { TooLarge } from './fault.ts'
 export { compileJsonSchema, type JsonSchemaCheck, type SchemaFault } from './json-schema.ts'
+export { jsonText } from './size.ts'
 export { compileTemplate, type Template } from './template.ts'
 export { parseTimestamp } from './times.ts'

@@ -26,6 +26,9 @@ export class Budget {
   }
 }
 
+/** The value is larger than it may be. */
+export class TooLarge extends ExpressionFault {}
+
 class TooCostly extends ExpressionFault {}
 
 /** Whether nothing may go on after this, not even the other side of an `||`. */

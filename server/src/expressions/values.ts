@@ -1,7 +1,7 @@
 /** The values of expressions. JSON comes in as it is: its numbers are doubles (`number`), its objects and lists stay
  *  the very ones that were given. Integers that an expression writes or computes are `bigint`; maps it writes are `Map`. */
 
-import { type Budget, ExpressionFault, limits } from './fault.ts'
+import { type Budget, ExpressionFault, limits, TooLarge } from './fault.ts'
 import { Duration, Timestamp } from './times.ts'
 
 export type Value =
@@ -162,7 +162,7 @@ function compareText(a: string, b: string): number {
 export function toJson(value: Value, size = { left: limits.value as number }, depth = 0): unknown {
   size.left -= 8
   if (typeof value === 'string') size.left -= value.length
-  if (size.left < 0) throw new ExpressionFault('The value is larger than 4 MiB.')
+  if (size.left < 0) throw new TooLarge('The value is larger than 4 MiB.')
   if (depth > limits.value_depth) throw new ExpressionFault('The value is nested too deeply.')
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return value
   if (isNumber(value)) return jsonNumber(value)
