@@ -9,7 +9,7 @@ import type { Journal } from './journal.ts'
 import { blankRow, type Memory } from './memory.ts'
 import { outputText } from './nodes/code.ts'
 import { kinds } from './nodes/kinds.ts'
-import { type Ending, failureOf, NodeFailure } from './nodes/node.ts'
+import { type Ending, evaluated, NodeFailure } from './nodes/node.ts'
 import * as rules from './rules.ts'
 import type { Snapshot } from './snapshot.ts'
 import * as store from './store.ts'
@@ -130,7 +130,9 @@ export class Attempts {
       return 'wait_until' in ending ? await this.#waits(at, attempt, ending) : await this.#succeeds(at, attempt, ending)
     } catch (error) {
       if (!this.#atWork.has(id)) return false
-      return this.#fails(at, attempt, failureOf(error, 'The node'))
+      // What no node is to blame for ends the run in this process, and it is taken up again.
+      if (!(error instanceof NodeFailure)) throw error
+      return this.#fails(at, attempt, error)
     }
   }
 
@@ -140,8 +142,7 @@ export class Attempts {
     const work = this.#atWork.get(node.id)
     if (!work) throw new Error('a node is performed that is not at work')
     const input = memory.inputOf(at)
-    const split = memory.splitInput(input)
-    work.row = { ...work.row, input: JSON.stringify(split.input ?? null), input_from: split.input_from }
+    work.row = { ...work.row, ...input.row }
     journal.node(work.row)
     // Of a map the limit is for each item.
     const seconds = node.type === 'map' ? undefined : node.timeout_seconds
@@ -151,7 +152,7 @@ export class Attempts {
         at,
         platform,
         tenant: execution.organization_id,
-        input,
+        input: input.value,
         variables: memory.variables(),
         now: this.#of.clock.now(),
         attempt,
@@ -213,7 +214,7 @@ export class Attempts {
 
   async #fails(at: GraphNode, attempt: number, failure: NodeFailure): Promise<boolean> {
     const { node } = at
-    const error: ExecutionError = { code: failure.code, message: tellable(failure.message), node_id: node.id }
+    const error = this.#errorOf(at, failure)
     const now = this.#of.clock.now()
     const attempts = node.retry?.max_attempts ?? 1
     if (attempt < attempts && !failure.is_final) {
@@ -246,8 +247,8 @@ export class Attempts {
         edges.filter((edge) => this.#isTaken(edge, state.output)).map((edge) => edge.index),
       )
     } catch (error) {
-      if (!(error instanceof ExpressionFault)) throw error
-      this.failure ??= { code: 'EXPRESSION_FAILED', message: tellable(error.message), node_id: at.node.id }
+      if (!(error instanceof NodeFailure)) throw error
+      this.failure ??= this.#errorOf(at, error)
       return []
     }
   }
@@ -259,22 +260,26 @@ export class Attempts {
       const holder = [output, this.#of.execution.input].find((one) => isObject(one) && Object.hasOwn(one, name))
       if (isObject(holder)) bare[name] = holder[name]
     }
-    try {
-      const value = edge.when.evaluate({ ...bare, ...this.#of.memory.variables() })
+    const condition = edge.when
+    const what = `The condition of the edge from "${edge.source}" to "${edge.target}"`
+    const isTaken = () => {
+      const value = condition.evaluate({ ...bare, ...this.#of.memory.variables() })
       if (typeof value === 'boolean') return value
       throw new ExpressionFault(`It gives ${JSON.stringify(value)?.slice(0, 100)}, not a boolean.`)
-    } catch (error) {
-      if (!(error instanceof ExpressionFault)) throw error
-      throw new ExpressionFault(`The condition of the edge from "${edge.source}" to "${edge.target}": ${error.message}`)
     }
+    return evaluated(what, isTaken, 'EXPRESSION_FAILED')
+  }
+
+  #errorOf({ node }: GraphNode, { code, message, cause }: NodeFailure): ExecutionError {
+    const { execution, platform } = this.#of
+    const about = { err: cause, execution_id: execution.id, node_id: node.id }
+    if (cause !== undefined) platform.log.error(about, 'a node failed by a fault of its evaluation')
+    return { code, message, node_id: node.id }
   }
 }
 
 const since = ({ started_at }: store.NodeRow, until: string): number =>
   started_at ? Date.parse(until) - Date.parse(started_at) : 0
-
-/** Text of strangers as every database takes it. */
-const tellable = (message: string): string => message.replaceAll('\0', '\ufffd').toWellFormed().slice(0, 4000)
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -14,7 +14,7 @@ import { Attempts } from './attempts.ts'
 import { Journal, writerOf } from './journal.ts'
 import { blankRow, Memory } from './memory.ts'
 import { outputText } from './nodes/code.ts'
-import { failureOf } from './nodes/node.ts'
+import { evaluated, NodeFailure, OUTPUT_MAX } from './nodes/node.ts'
 import * as rules from './rules.ts'
 import { markCommitted, type Snapshot, snapshotOf } from './snapshot.ts'
 import * as store from './store.ts'
@@ -247,11 +247,16 @@ class Interpreter {
 
   #result(): Verdict {
     const { graph, states } = this.#memory
+    const output = () =>
+      graph.output ? graph.output.render(this.#memory.variables(), OUTPUT_MAX) : rules.outputByDefault(graph, states)
     try {
-      const output = graph.output ? graph.output.render(this.#memory.variables()) : rules.outputByDefault(graph, states)
-      return { status: 'completed', output: outputText(output) }
+      const rendered = evaluated('The output of the workflow', output, 'OUTPUT_TOO_LARGE')
+      return { status: 'completed', output: outputText(rendered) }
     } catch (thrown) {
-      const { code, message } = failureOf(thrown, 'The output of the workflow')
+      if (!(thrown instanceof NodeFailure)) throw thrown
+      const { code, message, cause } = thrown
+      const about = { err: cause, execution_id: this.#execution.id }
+      if (cause !== undefined) this.#ctx.platform.log.error(about, 'the output of an execution could not be evaluated')
       return { status: 'failed', error: { code, message, node_id: null } }
     }
   }

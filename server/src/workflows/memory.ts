@@ -2,13 +2,16 @@
  *  last noted, and what expressions see of it. */
 
 import type { Graph, GraphNode } from '../components/workflow-rules.ts'
-import type { Variables } from '../expressions/expressions.ts'
-import { failureOf } from './nodes/node.ts'
+import { jsonText, type Variables } from '../expressions/expressions.ts'
+import { evaluated, INPUT_MAX, NodeFailure } from './nodes/node.ts'
 import * as rules from './rules.ts'
 import type { ExecutionRow, NodeRow, StoredNode } from './store.ts'
 
 /** Shorter texts are kept twice rather than looked for. */
 const WORTH_SHARING = 64
+
+/** Characters of JSON that the inputs of one execution may come to together, without what they only borrow. */
+const INPUTS_MAX = 64 * 1024 * 1024
 
 export class Memory {
   readonly graph: Graph
@@ -18,6 +21,9 @@ export class Memory {
   readonly #seen: Record<string, unknown>
   /** Whose output (or the execution's input) a value is, so that it is not kept twice. */
   readonly #sources = new Map<unknown, string>()
+  /** Characters of JSON that each input comes to, and all of them. */
+  readonly #inputs = new Map<string, number>()
+  #inputCharacters = 0
   /** Characters of JSON that the outputs come to so far. */
   characters = 0
 
@@ -51,17 +57,20 @@ export class Memory {
     return { input: this.#input, nodes: this.#seen, vars: this.graph.config.vars }
   }
 
-  /** What a node is given. The input of a map is mapped for each of its items. */
-  inputOf(at: GraphNode): unknown {
-    if (at.node.type === 'map' || !at.input) return rules.inputByDefault(at, this.states, this.#input)
-    try {
-      return at.input.render(this.variables())
-    } catch (error) {
-      throw failureOf(error, 'The input')
-    }
+  /** What a node is given, and how its row keeps that. The input of a map is mapped for each of its items. */
+  inputOf(at: GraphNode): { value: unknown; row: Pick<NodeRow, 'input' | 'input_from'> } {
+    return evaluated('The input', () => {
+      const isMapped = at.node.type !== 'map' && at.input
+      const value = isMapped
+        ? isMapped.render(this.variables(), INPUT_MAX)
+        : rules.inputByDefault(at, this.states, this.#input)
+      const { input: own, input_from } = rules.splitInput(value, this.#sources)
+      const input = jsonText(own ?? null, INPUT_MAX)
+      this.#assertRoom(at.node.id, input.length)
+      this.#countInput(at.node.id, input.length)
+      return { value, row: { input, input_from } }
+    })
   }
-
-  splitInput = (input: unknown) => rules.splitInput(input, this.#sources)
 
   /** What a node was given when it began, from its row. */
   inputAgain(at: GraphNode): unknown {
@@ -83,12 +92,26 @@ export class Memory {
 
   #recall({ characters, ...node }: StoredNode): void {
     const { node_id, status, attempt, error, taken, due_at, output } = node
-    this.rows.set(node_id, { ...node, input: node.input === null ? null : JSON.stringify(node.input), output: null })
+    const input = node.input === null ? null : JSON.stringify(node.input)
+    this.rows.set(node_id, { ...node, input, output: null })
+    if (input !== null) this.#countInput(node_id, input.length)
     this.characters += characters
     // What was at work when its process ended is pending again, in the same attempt.
     if (status === 'running') return
     this.states.set(node_id, { status, attempt, output, error, taken, due_at })
     if (status === 'completed') this.#source(output, node_id)
+  }
+
+  #assertRoom(id: string, characters: number): void {
+    if (this.#inputCharacters - (this.#inputs.get(id) ?? 0) + characters <= INPUTS_MAX) return
+    const message = 'The inputs of this execution have more than 64 MiB of JSON together.'
+    throw new NodeFailure('INPUT_TOO_LARGE', message, { is_final: true })
+  }
+
+  /** Another attempt's input takes the place of the one before. */
+  #countInput(id: string, characters: number): void {
+    this.#inputCharacters += characters - (this.#inputs.get(id) ?? 0)
+    this.#inputs.set(id, characters)
   }
 
   #source(value: unknown, id: string): void {

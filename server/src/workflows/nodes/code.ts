@@ -1,9 +1,9 @@
 /** Calls a code block in the sandbox, with its schemas around it. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { JsonSchemaCheck } from '../../expressions/expressions.ts'
+import { type JsonSchemaCheck, jsonText } from '../../expressions/expressions.ts'
 import { type Fault, type Language, SandboxUnavailable, type Verdict } from '../../sandbox/sandbox.ts'
-import { idempotencyKey, type NodeCall, NodeFailure, OUTPUT_MAX } from './node.ts'
+import { evaluated, idempotencyKey, type NodeCall, NodeFailure, OUTPUT_MAX } from './node.ts'
 
 /** What another attempt may mend; all else is the same every time. */
 const passing = new Set<Fault['code']>(['threw', 'timeout', 'out_of_memory', 'crashed', 'never_resolves'])
@@ -64,14 +64,5 @@ function check(schema: JsonSchemaCheck | undefined, value: unknown, code: string
 }
 
 /** The JSON text of an output, which is what is kept. */
-export function outputText(output: unknown): string {
-  const text = JSON.stringify(output ?? null)
-  if (text.length <= OUTPUT_MAX) return text
-  throw new NodeFailure(
-    'OUTPUT_TOO_LARGE',
-    `The output has ${text.length} characters of JSON; at most ${OUTPUT_MAX} are kept.`,
-    {
-      is_final: true,
-    },
-  )
-}
+export const outputText = (output: unknown): string =>
+  evaluated('The output', () => jsonText(output ?? null, OUTPUT_MAX), 'OUTPUT_TOO_LARGE')

@@ -4,17 +4,13 @@ import type { WorkflowNode } from '@flow/contract/components/workflow'
 import { parseTimestamp } from '../../expressions/expressions.ts'
 import { runCode } from './code.ts'
 import { performMap } from './map.ts'
-import { failureOf, NodeFailure, type Perform } from './node.ts'
+import { evaluated, NodeFailure, type Perform } from './node.ts'
 
 const performCode: Perform = async (call) => ({ output: await runCode(call, call.input) })
 
-const performCondition: Perform = async ({ at, variables }) => {
-  try {
-    return { output: at.condition?.evaluate(variables) }
-  } catch (error) {
-    throw failureOf(error, 'The condition')
-  }
-}
+const performCondition: Perform = async ({ at, variables }) => ({
+  output: evaluated('The condition', () => at.condition?.evaluate(variables), 'OUTPUT_TOO_LARGE'),
+})
 
 /** The input passes through. */
 const performWait: Perform = async ({ at, variables, input, now }) => {
@@ -23,12 +19,8 @@ const performWait: Perform = async ({ at, variables, input, now }) => {
   if (node.seconds !== undefined) {
     return { wait_until: new Date(now.getTime() + node.seconds * 1000).toISOString(), output: input }
   }
-  try {
-    const until = parseTimestamp(String(at.until?.render(variables))).toString()
-    return { wait_until: new Date(until).toISOString(), output: input }
-  } catch (error) {
-    throw failureOf(error, 'The time')
-  }
+  const until = evaluated('The time', () => parseTimestamp(String(at.until?.render(variables))).toString())
+  return { wait_until: new Date(until).toISOString(), output: input }
 }
 
 export const kinds: Record<WorkflowNode['type'], Perform> = {

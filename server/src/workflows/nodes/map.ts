@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffOf } from '../rules.ts'
 import type { Items } from '../store.ts'
 import { outputText, runCode } from './code.ts'
-import { type Ending, failureOf, type NodeCall, NodeFailure, OUTPUT_MAX } from './node.ts'
+import { type Ending, evaluated, INPUT_MAX, type NodeCall, NodeFailure, OUTPUT_MAX } from './node.ts'
 
 export const ITEMS_MAX = 10_000
 /** How often is told how far it is. */
@@ -45,20 +45,12 @@ export async function performMap(call: NodeCall): Promise<Ending> {
 }
 
 function listOf(call: NodeCall): unknown[] {
-  const list = evaluateItems(call)
+  const list = evaluated('The items', () => call.at.items?.evaluate(call.variables))
   if (!Array.isArray(list)) throw new NodeFailure('NOT_A_LIST', 'The items are not a list.', { is_final: true })
   if (list.length <= ITEMS_MAX) return list
   throw new NodeFailure('TOO_MANY_ITEMS', `There are ${list.length} items; a map takes ${ITEMS_MAX}.`, {
     is_final: true,
   })
-}
-
-function evaluateItems({ at, variables }: NodeCall): unknown {
-  try {
-    return at.items?.evaluate(variables)
-  } catch (error) {
-    throw failureOf(error, 'The items')
-  }
 }
 
 type ItemEnd = { output: unknown; text: string | null; failure?: NodeFailure }
@@ -69,18 +61,20 @@ async function attemptItem(call: NodeCall, item: unknown, index: number, mayFail
   const attempts = at.node.retry?.max_attempts ?? 1
   for (let attempt = 1; ; attempt++) {
     try {
-      const input = at.input ? at.input.render({ ...variables, item, index }) : item
+      const input = evaluated('The input', () =>
+        at.input ? at.input.render({ ...variables, item, index }, INPUT_MAX) : item,
+      )
       const output = await runCode({ ...call, attempt }, input, index)
       return { output, text: outputText(output) }
     } catch (error) {
       call.signal.throwIfAborted()
-      const failure = failureOf(error, 'The input')
-      if (attempt < attempts && !failure.is_final) {
+      if (!(error instanceof NodeFailure)) throw error
+      if (attempt < attempts && !error.is_final) {
         await sleep(backoffOf(at, attempt) * 1000, undefined, { signal: call.signal })
         continue
       }
-      if (mayFail) return { output: null, text: null, failure }
-      throw new NodeFailure(failure.code, `Item ${index}: ${failure.message}`, { is_final: true })
+      if (mayFail) return { output: null, text: null, failure: error }
+      throw new NodeFailure(error.code, `Item ${index}: ${error.message}`, { is_final: true, cause: error.cause })
     }
   }
 }

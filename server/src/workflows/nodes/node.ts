@@ -4,11 +4,14 @@
 import type { CodeBlockConfig } from '@flow/contract/components/code-block'
 import type { GraphNode } from '../../components/workflow-rules.ts'
 import type { Platform } from '../../context.ts'
-import { ExpressionFault, type JsonSchemaCheck, type Variables } from '../../expressions/expressions.ts'
+import { ExpressionFault, type JsonSchemaCheck, TooLarge, type Variables } from '../../expressions/expressions.ts'
 import type { ItemRow, Items, StoredItem } from '../store.ts'
 
 /** Characters of JSON that the output of one node may come to. */
 export const OUTPUT_MAX = 4 * 1024 * 1024
+
+/** Characters of JSON that the input of one node may come to: what the sandbox takes. */
+export const INPUT_MAX = 8 * 1024 * 1024
 
 /** A code block as it was when the execution began. */
 export type Block = {
@@ -50,20 +53,35 @@ export class NodeFailure extends Error {
   readonly code: string
   readonly is_final: boolean
 
-  constructor(code: string, message: string, { is_final = false } = {}) {
-    super(message)
+  constructor(
+    code: string,
+    message: string,
+    { is_final = false, cause }: { is_final?: boolean; cause?: unknown } = {},
+  ) {
+    super(tellable(message), { cause })
     this.name = 'NodeFailure'
     this.code = code
     this.is_final = is_final
   }
 }
 
-/** What went wrong, as a failure. Expressions fail the same way every time. */
-export function failureOf(error: unknown, what: string): NodeFailure {
-  if (error instanceof NodeFailure) return error
-  if (error instanceof ExpressionFault)
-    return new NodeFailure('EXPRESSION_FAILED', `${what}: ${error.message}`, { is_final: true })
-  throw error
+/** Text of strangers as every database takes it. */
+const tellable = (message: string): string => message.replaceAll('\0', '\ufffd').slice(0, 4000).toWellFormed()
+
+/** Evaluates what was written into the definition. That reaches nothing and waits for nothing, so whatever goes wrong
+ *  does so every time: it is a failure of the node, never of the process. `too_large`: the code for what is so. */
+export function evaluated<Result>(what: string, evaluate: () => Result, too_large = 'INPUT_TOO_LARGE'): Result {
+  try {
+    return evaluate()
+  } catch (error) {
+    if (error instanceof NodeFailure) throw error
+    const failed = (code: string, message: string, cause?: unknown) =>
+      new NodeFailure(code, `${what}: ${message}`, { is_final: true, cause })
+    if (error instanceof TooLarge) throw failed(too_large, error.message)
+    if (error instanceof ExpressionFault) throw failed('EXPRESSION_FAILED', error.message)
+    if (error instanceof RangeError) throw failed('EXPRESSION_FAILED', 'It is too large, or nested too deeply.')
+    throw failed('EXPRESSION_FAILED', 'It cannot be evaluated.', error)
+  }
 }
 
 /** Names one attempt to whatever it reaches outside: the same when it is made again after a crash. */
