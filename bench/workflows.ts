@@ -1,12 +1,13 @@
 /** What durable workflows cost: nodes per second of a 10-node graph, with 1, 16 and 64 executions at a time, against
  *  the queue library's own bare jobs (send, fetch, complete) and against commits of a single row. Once with nodes that
  *  cost nothing (conditions), which is the engine's own speed, and once with code blocks, which is the sandbox's, too.
- *  And from execute to its end for a single node. DATABASE_URL measures a PostgreSQL instead of the embedded database. */
+ *  First the engine alone, over executions that were accepted beforehand; last from execute to its end for one node. DATABASE_URL measures a PostgreSQL instead of the embedded database. */
 
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { workflows as contract } from '@flow/contract/workflows'
 import { PgBoss } from 'pg-boss'
 import * as components from '../server/src/components/components.ts'
@@ -36,7 +37,6 @@ const database = await connect({ ...config, directory, pool_max: config.database
 const platform = await openPlatform(config, { database })
 const first = await createFirstOrganization(platform)
 if (!first) throw new Error('This bench needs an empty database.')
-await platform.engine.work(platform)
 const { organization_id, workspace_id, user_id } = first
 const actor = { kind: 'user' as const, id: user_id, user_id, name: 'bench', organization_id, grants: [] }
 const ctx = contextOf(platform, database.of(organization_id), { actor, organization_id, workspace_id })
@@ -86,6 +86,22 @@ async function execute(workflow_id: string): Promise<void> {
   const { id } = await request((inside) => workflows.execute(inside, input))
   await untilEnded({ database, organization_id, execution_id: id, signal }, 60)
 }
+
+/** Executions that were accepted before anybody runs them: the engine alone, with as many at a time as it takes. */
+async function drain(): Promise<number> {
+  const input = contract.execute.input.parse({ workflow_id: ids.conditions, input: { text: 'hello' } })
+  await rateOf(() => request((inside) => workflows.execute(inside, input)), 16, SECONDS)
+  const open = () =>
+    database.platform.one<{ count: number }>(
+      sql`select count(*)::int as count from executions where completed_at is null`,
+    )
+  const { count: waiting } = await open()
+  const began = performance.now()
+  await platform.engine.work(platform)
+  while ((await open()).count > 0) await sleep(50)
+  return (waiting * NODES * 1000) / (performance.now() - began)
+}
+console.log(`\n${database.mode}: ${Math.round(await drain()).toLocaleString('en')} nodes/s, accepted beforehand`)
 
 const boss = new PgBoss({
   db: database.bossDatabase(),

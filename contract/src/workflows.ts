@@ -109,7 +109,7 @@ export const ExecutionEvent = z
   .meta({
     id: 'ExecutionEvent',
     description:
-      'The data of one event. Events: `execution.queued`, `.started`, `.waiting`, `.completed`, `.failed`, ' +
+      'The data of one event. Events: `execution.queued`, `.started`, `.waiting`, `.resumed`, `.completed`, `.failed`, ' +
       '`.cancelled`, `.timed_out`; `node.started`, `.progress`, `.waiting`, `.retrying`, `.completed`, `.failed`, ' +
       '`.skipped`, `.cancelled`.',
   })

@@ -36,7 +36,7 @@ const node = {
       "the execution's input if there is none.",
   ),
   retry: Retry.optional(),
-  timeout_seconds: z.number().min(1).max(86_400).optional().describe('For each attempt.'),
+  timeout_seconds: z.number().min(1).max(86_400).optional().describe('For each attempt; of a map for each item.'),
   on_error: z
     .enum(['fail', 'continue', 'route'])
     .default('fail')
@@ -111,7 +111,10 @@ export const WorkflowEdge = z
     on: z
       .enum(['success', 'error'])
       .default('success')
-      .describe('`error`: taken when the source fails with `on_error: route`.'),
+      .describe(
+        '`error`: taken when the source fails with `on_error: route`. A target without an `input` of its own then gets ' +
+          'the error: `{code, message, node_id}`.',
+      ),
   })
   .meta({ id: 'WorkflowEdge' })
 export type WorkflowEdge = z.infer<typeof WorkflowEdge>
