@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { PlatformClient } from '@flow/sdk'
+import { sql } from '../db/db.ts'
 import { newOrganization, testFlow } from '../testing.ts'
 import { block, context, edge, node, run, statuses, until, workflow } from './testing.ts'
+import { runExecution } from './workflows.ts'
 
 const hourGlass = { id: 'pause', type: 'wait', seconds: 86_400 }
 const slow = 'export const main = () => new Promise((r) => setTimeout(() => r(1), 20000))'
@@ -221,6 +223,23 @@ test('events are told as they come, to the last, and to whoever comes back after
       all.map((_, i) => i + 1).filter((id) => id > after),
     )
   }
+})
+
+test('an execution that has ended its process too often is ended itself', async () => {
+  const { platform } = await testFlow()
+  const { alice, organization_id, workspace_id } = await newOrganization()
+  const { at, get } = await begin(alice, { nodes: [hourGlass] })
+  await until(get, ({ status }) => status === 'waiting')
+
+  // As the queue has it after twenty processes that were killed with the job in hand.
+  await platform.database.platform.tx(async (db) => {
+    const { execution_id } = at
+    await platform.engine.poke({ db, organization_id, workspace_id }, runExecution, { execution_id }, execution_id)
+    await db.run(sql`update pgboss.job set retry_count = 20 where data ->> 'run_id' = ${execution_id}`)
+  })
+
+  const end = await until(get, ({ completed_at }) => completed_at !== null)
+  assert.deepEqual([end.status, end.error?.code, statuses(end)], ['failed', 'CRASHED', { pause: 'cancelled' }])
 })
 
 test('executions are listed by status and time, without what they hold', async () => {
