@@ -27,12 +27,12 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   app.use('/api/*', cors({ origin: platform.config.cors_origins, exposeHeaders: exposed, maxAge: 600 }))
 
   serve('audit', contract.audit, audit)
-  serve('auth', contract.auth, auth, auth.own_transactions)
+  serve('auth', contract.auth, auth, auth)
   serve('billing', contract.billing, billing)
   serve('components', contract.components, components)
   serve('organizations', contract.organizations, organizations)
   serve('users', contract.users, users)
-  serve('workflows', contract.workflows, workflows)
+  serve('workflows', contract.workflows, workflows, workflows)
 
   mountDocs(app)
   open()

@@ -48,8 +48,6 @@ export type Context = Scope & {
   log: Logger
   /** Enqueues a durable run in this transaction: it starts if and only if the transaction commits. */
   start<Input>(run: Run<Input>, input: Input, options?: { id?: string; at?: string }): Promise<void>
-  /** Goes on when the transaction has committed, outside of it; what `next` gives is the answer instead. For waits. */
-  afterCommit(next: () => Promise<unknown>): void
   /** How long the caller is willing to wait for the end of what it starts (`Prefer: wait=N`), in seconds. */
   wait_seconds: number
   platform: Platform
@@ -73,6 +71,8 @@ export type Platform = {
   sandbox: Sandbox
   seal: Seal
   mail: Mail
+  /** Aborted when the server begins to stop: whoever waits is answered now. */
+  stopping: AbortSignal
   /** The way to the outside: it reaches no private address. */
   fetch: GuardedFetch
 }
@@ -100,9 +100,6 @@ export function contextOf(
     address: 'local',
     log: platform.log,
     start: (run, input, options) => platform.engine.start(ctx, run, input, options),
-    afterCommit: () => {
-      throw new Error('there is no request whose answer could come after the commit')
-    },
     wait_seconds: 0,
     signal: new AbortController().signal,
   }

@@ -10,7 +10,11 @@ import { createMail } from './mail.ts'
 import { openSandbox } from './sandbox/sandbox.ts'
 import { openSeal } from './seal.ts'
 
-export type OpenPlatform = Platform & { close(deadline_ms: number): Promise<void> }
+export type OpenPlatform = Platform & {
+  /** Tells whoever waits that the end has begun. */
+  announceStop(): void
+  close(deadline_ms: number): Promise<void>
+}
 
 export async function openPlatform(
   config: Config,
@@ -22,9 +26,12 @@ export async function openPlatform(
   const mail = createMail(config, log)
   const fetch = createFetch(config)
   const engine = await openEngine({ database, log, clock })
-  const platform: Platform = { config, clock, log, database, engine, sandbox, seal, mail, fetch }
+  const stop = new AbortController()
+  const stopping = stop.signal
+  const platform: Platform = { stopping, config, clock, log, database, engine, sandbox, seal, mail, fetch }
   return {
     ...platform,
+    announceStop: () => stop.abort(),
     async close(deadline_ms) {
       await engine.stop(deadline_ms)
       await sandbox.close()

@@ -33,6 +33,7 @@ export async function serve(config: Config, database: Database): Promise<void> {
   const stop = async (signal: string) => {
     platform.log.info({ signal }, 'stopping')
     health.draining = true
+    platform.announceStop()
     // What is still open after the deadline is cut; whatever was acknowledged is durable by then.
     setTimeout(() => process.exit(1), CLOSE_MS).unref()
     await Promise.all(doors.map((door) => door.close(CLOSE_MS / 4)))

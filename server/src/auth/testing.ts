@@ -60,7 +60,6 @@ export async function openAuthTest() {
     workspace_id: actor.workspace_id ?? workspace_id,
     actor,
     start: async () => undefined,
-    afterCommit: () => undefined,
     wait_seconds: 0,
   })
 

@@ -14,6 +14,7 @@ const refused: Partial<Record<CodeBlockConfig['language'], string>> = {
 
 export async function codeFaults(
   sandbox: Sandbox,
+  tenant: string,
   type: ComponentType,
   config: Component['config'],
 ): Promise<FieldError[]> {
@@ -23,6 +24,6 @@ export async function codeFaults(
   if (refusal) return [{ field: 'config.language', message: refusal }]
   if (language !== 'javascript' && language !== 'typescript') return []
 
-  const fault = await sandbox.check(code, language, entry_point)
+  const fault = await sandbox.check(code, language, entry_point, tenant)
   return fault ? [{ field: 'config.code', message: fault.message }] : []
 }

@@ -141,7 +141,7 @@ async function publishFaults(ctx: Context, type: ComponentType, config: Componen
     if (used?.published_version) continue
     faults.push({ field: `config.${field}`, message: `The ${wanted} "${ref}" has no published version.` })
   }
-  return [...faults, ...(await codeFaults(ctx.platform.sandbox, type, config))]
+  return [...faults, ...(await codeFaults(ctx.platform.sandbox, ctx.organization_id, type, config))]
 }
 
 async function usedBy(ctx: Context, type: ComponentType, config: Component['config']): Promise<string[]> {

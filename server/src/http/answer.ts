@@ -24,7 +24,7 @@ export function answerOf(asked: Asked, result: unknown, signal: AbortSignal, log
   const text = JSON.stringify(value)
   const headers: Record<string, string> = { 'content-type': 'application/json', 'cache-control': 'no-store' }
   const status = waited(asked, value) ? 200 : statusOf(operation)
-  if (waited(asked, value)) headers['preference-applied'] = asked.request.headers.get('prefer') ?? ''
+  if (waited(asked, value)) headers['preference-applied'] = `wait=${waitOf(asked.request)}`
   if (isPage(value)) {
     const link = linkOf(asked.url, value)
     if (link) headers.link = link
@@ -42,11 +42,17 @@ export function answerOf(asked: Asked, result: unknown, signal: AbortSignal, log
   return new Response(text, { status, headers })
 }
 
+/** `Prefer: wait=N` (RFC 7240), at most 60 seconds. */
+export function waitOf(request: Request): number {
+  const wait = /(?:^|[\s,;])wait=(\d{1,6})/i.exec(request.headers.get('prefer') ?? '')?.[1]
+  return Math.min(Number(wait ?? 0), 60)
+}
+
 /** Something long that ended while the caller waited (`Prefer: wait`) is an answer, not a promise of one. */
 function waited(asked: Asked, value: unknown): boolean {
   if (asked.served.operation.status !== 202) return false
   if (typeof value !== 'object' || value === null || !('completed_at' in value)) return false
-  return value.completed_at !== null && /(?:^|[\s,;])wait=/i.test(asked.request.headers.get('prefer') ?? '')
+  return value.completed_at !== null && waitOf(asked.request) > 0
 }
 
 const isPage = (value: unknown): value is Page<unknown> =>

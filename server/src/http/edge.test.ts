@@ -82,6 +82,8 @@ test('bodies that are not JSON objects are refused before anything looks at them
   assert.equal((await post('{"__proto__":{"admin":true}}')).status, 400)
   assert.equal((await post('{"name":"a\\u0000b"}')).status, 400)
   assert.equal((await post('{"name":"\\ud800"}')).status, 400)
+  assert.equal((await post('{"config":{"list":[1e400]}}')).status, 400)
+  assert.equal((await post('{"config":-1e400}')).status, 400)
   assert.equal((await post({ ...block('spelt-out'), name: '\\ud800 and \\u0000 spelt out' })).status, 201)
   assert.equal(
     (await post(JSON.stringify({ ...block('pair'), name: '\u{1f600}' }).replace('\u{1f600}', '\\ud83d\\ude00'))).status,

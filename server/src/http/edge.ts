@@ -15,7 +15,7 @@ import { contextOf, newId } from '../context.ts'
 import type { Db } from '../db/db.ts'
 import { Failure, forbidden, unauthenticated } from '../failure.ts'
 import { addressOf, peerOf } from './address.ts'
-import { answerOf } from './answer.ts'
+import { answerOf, waitOf } from './answer.ts'
 import { etagOf, matches } from './etag.ts'
 import { fingerprint, readKey, recall, remember, type Stored } from './idempotency.ts'
 import { type Limits, openLimits } from './limits.ts'
@@ -68,13 +68,21 @@ type Served = {
   operation: Operation
   schema: z.ZodType
   call: (ctx: Context, input: unknown) => unknown
-  /** The function opens its own transactions, because it waits for something while it works. */
   own_transactions: boolean
+  wait?: (ctx: Context, answer: unknown) => Promise<unknown>
+}
+
+/** What a room says of its operations besides. */
+type Ways<D extends Domain> = {
+  /** Those that open their own transactions, because they wait for something while they work. */
+  own_transactions?: readonly (keyof D)[]
+  /** What is waited for after the commit, for an answer given now or replayed: the answer in the end. */
+  waits?: { [Name in keyof D]?: (ctx: Context, answer: Output<D[Name]>) => Promise<Output<D[Name]>> }
 }
 
 export type Edge = {
   app: Hono
-  serve<D extends Domain>(name: string, domain: D, room: Room<D>, own_transactions?: readonly (keyof D)[]): void
+  serve<D extends Domain>(name: string, domain: D, room: Room<D>, more?: Ways<D>): void
   /** Lays the routes, when every domain is served. */
   open(): void
 }
@@ -97,7 +105,7 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
   const limits = openLimits(platform.config)
   const byPath = new Map<string, Map<string, Served>>()
 
-  const serve: Edge['serve'] = (domain, operations, room, own_transactions = []) => {
+  const serve: Edge['serve'] = (domain, operations, room, { own_transactions = [], waits = {} } = {}) => {
     for (const [name, operation] of Object.entries(operations)) {
       const methods = byPath.get(operation.path) ?? new Map<string, Served>()
       const call = room[name] as unknown as Served['call']
@@ -110,6 +118,7 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
         schema,
         call,
         own_transactions: own_transactions.includes(name),
+        wait: (waits as Record<string, Served['wait']>)[name],
       })
       byPath.set(operation.path, methods)
     }
@@ -256,11 +265,8 @@ async function write(
   const key = served.operation.method === 'POST' ? readKey(request) : undefined
   const request_hash = key ? fingerprint(request.method, asked.url, body.text) : ''
   const if_match = request.headers.get('if-match')
-  const next: (() => Promise<unknown>)[] = []
-
   const work = async (db: Db): Promise<Stored & { replayed: boolean }> => {
-    next.length = 0
-    const inside = { ...ctx, db, afterCommit: (then: () => Promise<unknown>) => void next.push(then) }
+    const inside = { ...ctx, db }
     inside.start = (run, data, options) => ctx.platform.engine.start(inside, run, data, options)
     const before = key ? await recall(inside, key, request_hash) : undefined
     if (before) return { ...before, replayed: true }
@@ -279,8 +285,8 @@ async function write(
     throw thrown
   })
 
-  const then = next[0]
-  const response = answerOf(asked, then ? await then() : done.body, ctx.signal, ctx.log)
+  const end = served.wait ? await served.wait(ctx, done.body) : done.body
+  const response = answerOf(asked, end, ctx.signal, ctx.log)
   if (done.replayed) response.headers.set('idempotent-replayed', 'true')
   return response
 }
@@ -306,7 +312,11 @@ function context(asked: Asked, platform: Platform, actor: Actor, workspace_id: s
   const request = publicContext(asked, platform)
   const log = request.log.child({ organization_id, actor_id: actor.id })
   const ctx = contextOf(platform, db, { actor, organization_id, workspace_id })
-  return Object.assign(ctx, request, { db, log, wait_seconds: waitOf(asked.request) })
+  const wait_seconds = waitOf(asked.request)
+  // Whoever waits for something long is answered, or let go, when the server stops.
+  const isLong = wait_seconds > 0 || asked.served.operation.streams
+  const signal = isLong ? AbortSignal.any([request.signal, platform.stopping]) : request.signal
+  return Object.assign(ctx, request, { db, log, wait_seconds, signal })
 }
 
 function publicContext(asked: Asked, platform: Platform): PublicContext {
@@ -326,12 +336,6 @@ const credentialsOf = (request: Request) => ({
   api_key: request.headers.get('x-api-key') ?? undefined,
   bearer: /^Bearer +(\S+)$/i.exec(request.headers.get('authorization') ?? '')?.[1],
 })
-
-/** `Prefer: wait=N` (RFC 7240), at most 60 seconds. */
-function waitOf(request: Request): number {
-  const wait = /(?:^|[\s,;])wait=(\d{1,6})/i.exec(request.headers.get('prefer') ?? '')?.[1]
-  return Math.min(Number(wait ?? 0), 60)
-}
 
 function noteOf(asked: Asked, ctx: Context, input: unknown, result: unknown): AuditNote {
   const { operation, domain, name } = asked.served

@@ -5,9 +5,12 @@ import { type Problem, statusOfCode } from '@flow/contract/common'
 import type { Logger } from 'pino'
 import { DatabaseUnavailable } from '../db/faults.ts'
 import { conflict, Failure, unavailable } from '../failure.ts'
+import { SandboxUnavailable } from '../sandbox/sandbox.ts'
 
 export function problemOf(thrown: unknown, log: Logger): Failure {
   if (thrown instanceof Failure) return thrown
+  if (thrown instanceof SandboxUnavailable)
+    return unavailable('The sandbox has more to do than it can. Try again shortly.')
   if (thrown instanceof DatabaseUnavailable) return unavailable('The database does not answer. Try again shortly.')
   const fault = told[sqlState(thrown) ?? '']
   if (fault) return conflict(fault)

@@ -59,6 +59,8 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
+const tooBig = badRequest('The body has a number that is too large for a double, such as 1e400.')
+
 /** JSON with bounds: deep nesting, endless keys and `__proto__` are refused before anything walks over them. */
 export function parseJson(text: string): unknown {
   let value: unknown
@@ -82,13 +84,17 @@ export function parseJson(text: string): unknown {
     for (const each of level) {
       if (typeof each !== 'object' || each === null) continue
       if (Array.isArray(each)) {
-        for (const item of each) if (typeof item === 'object' && item !== null) below.push(item)
+        for (const item of each) {
+          if (typeof item === 'object' && item !== null) below.push(item)
+          if (item === Infinity || item === -Infinity) throw tooBig
+        }
         continue
       }
       for (const [key, item] of Object.entries(each)) {
         keys += 1
         if (key === '__proto__') throw badRequest('The body has a key named "__proto__".')
         if (typeof item === 'object' && item !== null) below.push(item)
+        if (item === Infinity || item === -Infinity) throw tooBig
       }
     }
     if (keys > KEYS_MAX) throw badRequest(`The body has more than ${KEYS_MAX} keys.`)

@@ -19,14 +19,19 @@ export function eventStream(
       // Proxies close what is silent; a comment is noise that every client ignores.
       heartbeat = setInterval(() => controller.enqueue(encoder.encode(': still here\n\n')), HEARTBEAT_MS)
       heartbeat.unref()
-      signal.addEventListener('abort', () => void iterator.return?.(), { once: true })
+      const leave = () => {
+        clearInterval(heartbeat)
+        void iterator.return?.()
+      }
+      signal.addEventListener('abort', leave, { once: true })
     },
     async pull(controller) {
       try {
         const next = signal.aborted ? { done: true as const, value: undefined } : await iterator.next()
         if (!next.done) return controller.enqueue(encoder.encode(frame(next.value)))
-        // A client that reconnects by itself must learn that there is nothing more to come.
-        controller.enqueue(encoder.encode('event: end\ndata: {}\n\n'))
+        // A client that reconnects by itself must learn that there is nothing more to come; unless it is this server
+        // that stops: then it shall come back, here or elsewhere.
+        if (!signal.aborted) controller.enqueue(encoder.encode('event: end\ndata: {}\n\n'))
       } catch (error) {
         log(error)
       }

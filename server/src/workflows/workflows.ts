@@ -134,7 +134,6 @@ export async function cancelExecution(ctx: Context, input: Parsed<Ops['cancelExe
   }
   if (isFree) await endNow(ctx, id)
 
-  ctx.afterCommit(() => after(ctx, input.workflow_id, id, CANCEL_SECONDS))
   return getExecution(ctx, input)
 }
 
@@ -242,16 +241,29 @@ async function begin(ctx: Context, made: Beginning, prepare?: (id: string) => Pr
   const row = await store.insert(ctx, { id: newId(), ...made, started_by, request_id })
   await prepare?.(row.id)
   await ctx.start(runExecution, { execution_id: row.id }, { id: row.id })
-  if (ctx.wait_seconds > 0) ctx.afterCommit(() => after(ctx, row.workflow_id, row.id, ctx.wait_seconds))
   if (prepare) return present(ctx, row)
   return executionOf(row, (await snapshotOf(ctx.db, ctx.organization_id, row.snapshot)).graph, [])
 }
 
 /** The execution when it has ended, or when the time is over. */
-async function after(ctx: Context, workflow_id: string, execution_id: string, seconds: number): Promise<Execution> {
+async function settled(ctx: Context, { id, workflow_id }: Execution, seconds: number): Promise<Execution> {
   const { database } = ctx.platform
-  await untilEnded({ database, organization_id: ctx.organization_id, execution_id, signal: ctx.signal }, seconds)
-  return getExecution({ ...ctx, db: database.of(ctx.organization_id) }, { workflow_id, execution_id })
+  await untilEnded({ database, organization_id: ctx.organization_id, execution_id: id, signal: ctx.signal }, seconds)
+  return getExecution(ctx, { workflow_id, execution_id: id })
+}
+
+const whenWished = async (ctx: Context, begun: Execution): Promise<Execution> =>
+  ctx.wait_seconds > 0 ? settled(ctx, begun, ctx.wait_seconds) : begun
+
+/** What is waited for when the transaction is over. */
+export const waits = {
+  execute: whenWished,
+  retryExecution: whenWished,
+  async cancelExecution(ctx: Context, asked: Execution): Promise<Execution> {
+    const end = asked.completed_at ? asked : await settled(ctx, asked, CANCEL_SECONDS)
+    if (end.completed_at && end.status !== 'cancelled') throw conflict(`It has ended before: it is ${end.status}.`)
+    return end
+  },
 }
 
 /** Ends an execution that nobody runs, in this transaction. */
