@@ -68,6 +68,7 @@ export async function* follow(of: Followed, after: number): AsyncGenerator<store
   const db = database.of(organization_id)
   const news = await awaitOf(database)
   let seen = after
+  let isOver = false
   while (!signal.aborted) {
     // Asked for before it is looked: what is written in between wakes at once.
     const next = news(execution_id, LOOK_MS, signal)
@@ -77,9 +78,10 @@ export async function* follow(of: Followed, after: number): AsyncGenerator<store
       seen = event.seq
       if (isLast(event.type)) return
     }
-    // For whoever comes after the last event.
-    if (events.length === 0 && (await store.hasEnded(db, execution_id))) return
-    if (events.length < PAGE) await next
+    // For whoever comes after the last event. It may have come between the two looks, so there is a third.
+    if (events.length === 0 && isOver) return
+    if (events.length === 0) isOver = await store.hasEnded(db, execution_id)
+    if (events.length < PAGE && !isOver) await next
   }
 }
 
