@@ -24,7 +24,7 @@ export const Tag = z.string().trim().min(1).max(50)
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue }
 /** Any JSON value. What is read has come through a JSON parser and what is answered goes through a printer, so it
  *  is not walked again. */
-export const Json = z.custom<JsonValue>((value) => value !== undefined, 'This field is required.')
+export const Json = z.custom<JsonValue>((value) => value !== undefined)
 /** Text with something in it besides white space. */
 export const text = (max: number, min = 1) => z.string().trim().min(min).max(max)
 

@@ -15,7 +15,7 @@ const rows = [
   ['components'],
   ['organizations', 'auth', 'users', 'keys', 'billing', 'audit'],
   ['http', 'engine', 'sandbox', 'expressions', 'mail', 'seal', 'fetch'],
-  ['db', 'failure', 'answer', 'context', 'config'],
+  ['db', 'failure', 'shape', 'answer', 'context', 'config'],
 ]
 /** Files of a room that others may import besides its door (`<room>/<room>.ts`), each for a reason. */
 const sideDoors: Record<string, string> = {

@@ -2,7 +2,6 @@
  *  its request id. Each failure knows its code; `http/problem.ts` turns it into an answer. */
 
 import type { ErrorCode, FieldError } from '@flow/contract/common'
-import type { z } from 'zod'
 
 export class Failure extends Error {
   readonly code: ErrorCode
@@ -33,38 +32,15 @@ export const conflict = (message: string, details?: FieldError[]) => new Failure
 export const invalid = (details: FieldError[]) =>
   new Failure(
     'VALIDATION_ERROR',
-    details.length === 1 ? (details[0]?.message ?? '') : `${details.length} fields are not valid.`,
+    details.length === 1 ? alone(details[0]) : `${details.length} fields are not valid.`,
     { details },
   )
+
+/** A sentence about a field that stands alone names it. */
+const alone = (fault: FieldError | undefined) => (fault ? fault.message.replace(/^It(?= )/, `"${fault.field}"`) : '')
 
 export const tooMany = (message: string, retry_after_seconds: number) =>
   new Failure('RATE_LIMITED', message, { retry_after_seconds })
 
 export const unavailable = (message: string, retry_after_seconds = 5) =>
   new Failure('UNAVAILABLE', message, { retry_after_seconds })
-
-/** Zod's issues as the fields a caller knows, each with a sentence. */
-export function fieldErrors(error: z.ZodError, prefix = ''): FieldError[] {
-  return error.issues.flatMap((issue): FieldError[] => {
-    if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({
-        field: fieldName([...issue.path, key], prefix),
-        message: 'There is no such field.',
-      }))
-    }
-    return [{ field: fieldName(issue.path, prefix), message: sentence(issue) }]
-  })
-}
-
-function sentence(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) return 'This field is required.'
-  const text = issue.message.replace(/^Invalid input: /, '')
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`
-}
-
-function fieldName(path: PropertyKey[], prefix: string): string {
-  return path.reduce<string>(
-    (name, part) => (typeof part === 'number' ? `${name}[${part}]` : name ? `${name}.${String(part)}` : String(part)),
-    prefix,
-  )
-}

@@ -5,16 +5,17 @@ import type { FieldError } from '@flow/contract/common'
 import { type Component, type ComponentType, configs } from '@flow/contract/components'
 import type { WorkflowConfig } from '@flow/contract/components/workflow'
 import canonicalize from 'canonicalize'
-import { Failure, fieldErrors, invalid } from '../failure.ts'
+import { Failure, invalid } from '../failure.ts'
+import { parseShape } from '../shape.ts'
 import { checkWorkflow, referencesOf as workflowReferences } from './workflow-rules.ts'
 
 export type Reference = { field: string; ref: string; type: ComponentType }
 
 /** The configuration as its type has it, with defaults. Throws with every bad field named, below `config`. */
 export function parseConfig(type: ComponentType, config: unknown): Component['config'] {
-  const { data, error } = configs[type].safeParse(config)
-  if (error) throw invalid(fieldErrors(error, 'config'))
-  return data
+  const parsed = parseShape(configs[type], config, 'config')
+  if (parsed.faults) throw invalid(parsed.faults)
+  return parsed.value
 }
 
 /** Faults that the shape alone does not show. */

@@ -122,6 +122,24 @@ test('unknown fields and unknown parameters are refused by name', async () => {
   )
 })
 
+test('a single fault names its field in the message, too', async () => {
+  const { post } = await asking()
+
+  const { message } = await problem(await post({ ...block('alone'), name: 'x'.repeat(201) }))
+
+  assert.equal(message, '"name" must have at most 200 characters; it has 201.')
+})
+
+test('what is sent in the wrong place and what is wrong are refused together', async () => {
+  const { post } = await asking()
+
+  const { details } = await problem(
+    await post({ ...block('both'), component_id: 'x', name: 3 }, {}, '/api/v1/components?limit=3'),
+  )
+
+  assert.deepEqual(details.map(({ field }) => field).sort(), ['component_id', 'limit', 'name'])
+})
+
 test('a method that a path does not have is answered with those it has', async () => {
   const { fetch, headers } = await asking()
 

@@ -4,7 +4,8 @@
 import type { FieldError } from '@flow/contract/common'
 import { type Operation, placeOf } from '@flow/contract/operation'
 import type { z } from 'zod'
-import { badRequest, Failure, fieldErrors, invalid, notFound } from '../failure.ts'
+import { badRequest, Failure, invalid, notFound } from '../failure.ts'
+import { parseShape } from '../shape.ts'
 
 export const BODY_BYTES_MAX = 1_048_576
 const DEPTH_MAX = 64
@@ -122,17 +123,16 @@ export function readInput(
   for (const [field, value] of Object.entries({ ...query, ...request.params })) {
     if (String(value).includes('\0')) stray.push({ field, message: 'It has a NUL character; leave it out.' })
   }
-  if (stray.length > 0) throw invalid(stray)
 
-  const { data, error } = schema.safeParse({ ...request.body, ...query, ...request.params })
-  if (!error) return data
+  const isStray = new Set(stray.map(({ field }) => field))
+  const sent = Object.entries({ ...request.body, ...query }).filter(([field]) => !isStray.has(field))
+  const parsed = parseShape(schema, { ...Object.fromEntries(sent), ...request.params })
+  if (!parsed.faults && stray.length === 0) return parsed.value
+  const faults = (parsed.faults ?? []).filter(({ field }) => !isStray.has(field))
   // A malformed id in the path names nothing that exists.
-  const lost = error.issues.find((issue) => typeof issue.path[0] === 'string' && issue.path[0] in request.params)
-  if (lost) {
-    const field = String(lost.path[0])
-    throw notFound(field.replace(/_id$/, '').replaceAll('_', ' '), request.params[field] ?? '')
-  }
-  throw invalid(fieldErrors(error))
+  const lost = Object.keys(request.params).find((name) => faults.some(({ field }) => field === name))
+  if (lost !== undefined) throw notFound(lost.replace(/_id$/, '').replaceAll('_', ' '), request.params[lost] ?? '')
+  throw invalid([...stray, ...faults])
 }
 
 function queryOf(query: URLSearchParams): Record<string, string | string[]> {
