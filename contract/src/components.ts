@@ -57,7 +57,8 @@ export const ComponentVersion = z
 export type ComponentVersion = z.infer<typeof ComponentVersion>
 
 const component_id = Id
-/** Checked by the type's own configuration in the room, so that every bad field is named with its place. */
+/** Checked by the type's own configuration, so that every bad field is named with its place: where the type is sent
+ *  beside it, together with all other fields; else by the room, which knows the component. */
 const config = z.record(z.string(), Json)
 const written = {
   name: common.name,
@@ -66,6 +67,19 @@ const written = {
   tags: z.array(Tag).max(50),
   config,
 }
+
+/** The configuration against its type's shape, whatever else is wrong. Issues are left as they are found: who parses
+ *  decides about their sentences. */
+const configOfType = z.superRefine<{ type: ComponentType; config: Record<string, unknown> }>(
+  ({ type, config }, { issues }) => {
+    if (!Object.hasOwn(configs, type) || !isObject(config)) return
+    const found = configs[type]._zod.run({ value: config, issues: [] }, { async: false }) as z.core.ParsePayload
+    issues.push(...z.core.util.prefixIssues('config', found.issues))
+  },
+  { when: () => true },
+)
+
+const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export const components = {
   list: {
@@ -87,13 +101,15 @@ export const components = {
     permission: 'solutions.write',
     summary: 'Create a component.',
     creates: '/components/{component_id}',
-    input: z.object({
-      ...written,
-      type: ComponentType,
-      description: written.description.default(''),
-      tags: written.tags.default([]),
-      version: Semver.default('0.1.0'),
-    }),
+    input: z
+      .object({
+        ...written,
+        type: ComponentType,
+        description: written.description.default(''),
+        tags: written.tags.default([]),
+        version: Semver.default('0.1.0'),
+      })
+      .check(configOfType),
     output: Component,
     refusals: ['CONFLICT: the slug is taken.', 'VALIDATION_ERROR: the configuration does not fit the type.'],
   },

@@ -56,6 +56,30 @@ test('a configuration that does not fit its type is refused with every field nam
   })
 })
 
+test('faults in and beside the configuration are refused together, whatever else is wrong', async () => {
+  const { alice } = await newOrganization()
+
+  const creating = alice.components.create({
+    type: 'code_block',
+    slug: 'A',
+    descripton: 'x',
+    config: { language: 'javascript', timeout_seconds: 301, dependancies: [] },
+  } as never)
+
+  await assert.rejects(creating, {
+    code: 'VALIDATION_ERROR',
+    message: '6 fields are not valid.',
+    details: [
+      { field: 'name', message: 'It is missing.' },
+      { field: 'slug', message: 'It must have at least 3 characters; it has 1.' },
+      { field: 'descripton', message: 'There is no such field; did you mean "description"?' },
+      { field: 'config.code', message: 'It is missing.' },
+      { field: 'config.timeout_seconds', message: 'It must be at most 300; it is 301.' },
+      { field: 'config.dependancies', message: 'There is no such field; did you mean "dependencies"?' },
+    ],
+  })
+})
+
 test('a slug is free again when its component is gone', async () => {
   const { alice } = await newOrganization()
   const made = await alice.codeBlocks.create(block('clean'))
