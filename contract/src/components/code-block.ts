@@ -15,16 +15,24 @@ export const CodeBlockConfig = z
       .regex(/^[A-Za-z_$][A-Za-z0-9_$]{0,99}$/, 'Use the name of a function that the code exports.')
       .default('main')
       .describe('The exported function; it is called with the input as one object of named parameters.'),
-    dependencies: z.array(z.string().min(1).max(200)).max(100).default([]),
+    dependencies: z
+      .array(z.string().min(1).max(200))
+      .max(100)
+      .default([])
+      .describe('Packages. The sandbox has none: a block that names any is kept, but not published.'),
     timeout_seconds: z.number().min(1).max(300).default(30),
     memory_mb: z.int().min(16).max(512).default(128),
-    input_schema: JsonSchema.optional(),
-    output_schema: JsonSchema.optional(),
+    input_schema: JsonSchema.optional().describe(
+      'A JSON Schema (2020-12) that every input has to fit: a node whose input does not fails with `INVALID_INPUT`.',
+    ),
+    output_schema: JsonSchema.optional().describe(
+      'A JSON Schema (2020-12) that every output has to fit: a node whose output does not fails with `INVALID_OUTPUT`.',
+    ),
     network: z
       .array(z.string().min(1).max(253))
       .max(50)
       .default([])
-      .describe('Hosts the code may reach; none by default.'),
+      .describe('Hosts. The sandbox reaches none: a block that names any is kept, but not published.'),
   })
   .meta({ id: 'CodeBlockConfig' })
 export type CodeBlockConfig = z.infer<typeof CodeBlockConfig>

@@ -1,8 +1,10 @@
-/** Whether a code block's code could run: it parses, and exports its entry point. Only the sandbox reads it. */
+/** Whether a code block could run. When it is saved its schemas have to be schemas; when it is published its code has to
+ *  parse and to export its entry point, which only the sandbox reads, and it may ask for nothing the sandbox lacks. */
 
 import type { FieldError } from '@flow/contract/common'
 import type { Component, ComponentType } from '@flow/contract/components'
 import type { CodeBlockConfig } from '@flow/contract/components/code-block'
+import { compileJsonSchema, ExpressionFault } from '../expressions/expressions.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 
 /** Languages that this platform cannot run, and why. */
@@ -12,6 +14,29 @@ const refused: Partial<Record<CodeBlockConfig['language'], string>> = {
   bash: 'Bash is not run: there is no isolated runner for it on this platform.',
 }
 
+/** What the shape of a code block alone does not show. */
+export const blockFaults = (config: CodeBlockConfig): FieldError[] =>
+  (['input_schema', 'output_schema'] as const).flatMap((field) => {
+    try {
+      if (config[field]) compileJsonSchema(config[field])
+      return []
+    } catch (error) {
+      if (!(error instanceof ExpressionFault)) throw error
+      return [{ field: `config.${field}`, message: error.message }]
+    }
+  })
+
+/** What the code asks for that it would not find. */
+function wantsFaults({ dependencies, network }: CodeBlockConfig): FieldError[] {
+  const packages = 'The sandbox has no packages: put what the code needs into the code, and leave "dependencies" empty.'
+  const hosts = 'The sandbox has no network: give the code what it needs as input, and leave "network" empty.'
+  return [
+    ...(dependencies.length > 0 ? [{ field: 'config.dependencies', message: packages }] : []),
+    ...(network.length > 0 ? [{ field: 'config.network', message: hosts }] : []),
+  ]
+}
+
+/** What stands in the way of publishing a code block. */
 export async function codeFaults(
   sandbox: Sandbox,
   tenant: string,
@@ -20,10 +45,11 @@ export async function codeFaults(
 ): Promise<FieldError[]> {
   if (type !== 'code_block') return []
   const { language, code, entry_point } = config as CodeBlockConfig
+  const wants = wantsFaults(config as CodeBlockConfig)
   const refusal = refused[language]
-  if (refusal) return [{ field: 'config.language', message: refusal }]
-  if (language !== 'javascript' && language !== 'typescript') return []
+  if (refusal) return [{ field: 'config.language', message: refusal }, ...wants]
+  if (language !== 'javascript' && language !== 'typescript') return wants
 
   const fault = await sandbox.check(code, language, entry_point, tenant)
-  return fault ? [{ field: 'config.code', message: fault.message }] : []
+  return fault ? [{ field: 'config.code', message: fault.message }, ...wants] : wants
 }

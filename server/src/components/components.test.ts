@@ -230,6 +230,48 @@ test('languages without a runtime here are refused at publish, with the reason',
   }
 })
 
+test('a code block whose schemas are none is refused when it is made and when it is changed', async () => {
+  const { alice } = await newOrganization()
+  const config = {
+    ...block('any').config,
+    input_schema: { type: 'objekt' },
+    output_schema: { properties: { id: { pattern: '(' } } },
+  }
+  const isRefused = (error: unknown) => {
+    assert.ok(error instanceof FlowError)
+    assert.deepEqual(
+      error.details.map(({ field }) => field),
+      ['config.input_schema', 'config.output_schema'],
+    )
+    for (const { message } of error.details) assert.match(message, /^This is not a JSON Schema: .+\.$/)
+    return refused('VALIDATION_ERROR')(error)
+  }
+
+  await assert.rejects(alice.codeBlocks.create({ ...block('unchecked'), config }), isRefused)
+  const made = await alice.codeBlocks.create({
+    ...block('checked'),
+    config: { ...config, input_schema: { type: 'object' }, output_schema: {} },
+  })
+  await assert.rejects(alice.codeBlocks.update({ component_id: made.id, config }), isRefused)
+})
+
+test('a code block that wants packages or a network is kept, but not published', async () => {
+  const { alice } = await newOrganization()
+  const config = { ...block('any').config, dependencies: ['lodash'], network: ['api.example.com'] }
+  const made = await alice.codeBlocks.create({ ...block('wants'), config })
+
+  await assert.rejects(alice.components.publish({ component_id: made.id }), (error) => {
+    assert.ok(error instanceof FlowError)
+    assert.deepEqual(
+      error.details.map(({ field }) => field),
+      ['config.dependencies', 'config.network'],
+    )
+    return refused('CONFLICT')(error)
+  })
+  await alice.codeBlocks.update({ component_id: made.id, config: { ...config, dependencies: [], network: [] } })
+  assert.equal((await alice.components.publish({ component_id: made.id })).status, 'published')
+})
+
 test('a workflow is published only when all it uses is', async () => {
   const { alice } = await newOrganization()
   const made = await alice.codeBlocks.create(block('used-one'))

@@ -133,9 +133,10 @@ async function checked(ctx: Context, type: ComponentType, config: unknown): Prom
   return parsed
 }
 
-/** What stands in the way of publishing: references without a published version, and code that does not parse. */
+/** What stands in the way of publishing: faults of the configuration, references without a published version, and code
+ *  that could not run. */
 async function publishFaults(ctx: Context, type: ComponentType, config: Component['config']): Promise<FieldError[]> {
-  const faults: FieldError[] = []
+  const faults = configFaults(type, config)
   for (const { field, ref, type: wanted } of referencesOf(type, config)) {
     const used = await store.findByRef(ctx, ref.split('@')[0] ?? '', wanted)
     if (used?.published_version) continue

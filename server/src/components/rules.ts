@@ -3,10 +3,12 @@
 import { createHash } from 'node:crypto'
 import type { FieldError } from '@flow/contract/common'
 import { type Component, type ComponentType, configs } from '@flow/contract/components'
+import type { CodeBlockConfig } from '@flow/contract/components/code-block'
 import type { WorkflowConfig } from '@flow/contract/components/workflow'
 import canonicalize from 'canonicalize'
 import { Failure, invalid } from '../failure.ts'
 import { parseShape } from '../shape.ts'
+import { blockFaults } from './code.ts'
 import { checkWorkflow, referencesOf as workflowReferences } from './workflow-rules.ts'
 
 export type Reference = { field: string; ref: string; type: ComponentType }
@@ -20,6 +22,7 @@ export function parseConfig(type: ComponentType, config: unknown): Component['co
 
 /** Faults that the shape alone does not show. */
 export function configFaults(type: ComponentType, config: Component['config']): FieldError[] {
+  if (type === 'code_block') return blockFaults(config as CodeBlockConfig)
   if (type !== 'workflow') return []
   return checkWorkflow(config as WorkflowConfig).map(({ field, message }) => ({ field: `config.${field}`, message }))
 }
