@@ -13,7 +13,7 @@ const rows = [
   ['app', 'platform'],
   ['workflows'],
   ['components'],
-  ['organizations', 'auth', 'users', 'keys', 'billing', 'audit'],
+  ['organizations', 'auth', 'users', 'keys', 'billing', 'audit', 'events'],
   ['http', 'engine', 'sandbox', 'expressions', 'mail', 'seal', 'fetch'],
   ['db', 'failure', 'shape', 'answer', 'context', 'config'],
 ]
