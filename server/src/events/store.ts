@@ -11,10 +11,11 @@ const meets = raw(`i.organization_id = e.organization_id and (i.workspace_id is 
   and i.event_type in (e.type, split_part(e.type, '.', 1) || '.*', '*')`)
 
 /** A part of a statement (to be named in a `with`): puts the events that somebody wants into the outbox, and gives them.
- *  `rows` has the columns of an event. */
+ *  `rows` has the columns of an event. That anybody at all wants any is asked once, before a row is read. */
 export const put = (rows: Sql): Sql => sql`
   insert into platform_events (${columns}, due_at)
-  select ${columns}, at from (${rows}) e where exists (select from event_interests i where ${meets})
+  select ${columns}, at from (${rows}) e
+  where (select exists (select from event_interests)) and exists (select from event_interests i where ${meets})
   returning id`
 
 /** A part of a statement: wakes the dispatchers when there is anything in `put`, the name of such a part. It has to be

@@ -8,6 +8,8 @@ import type { Scope } from '../context.ts'
 import { type Db, json, raw, sql } from '../db/db.ts'
 import { page } from '../db/page.ts'
 import { owned } from '../engine/engine.ts'
+import { ring } from '../events/events.ts'
+import { announcements, cancellation } from './announcements.ts'
 import type { InputFrom } from './rules.ts'
 
 export type ExecutionRow = Omit<Execution, 'nodes' | 'trigger'> & {
@@ -139,12 +141,12 @@ export async function record(db: Db, entries: Entry[]): Promise<Set<string>> {
       ) as t (execution_id, status, output, error, deadline_at, waiting_until, started_at, completed_at)
       join owned o on o.run_id = t.execution_id
       where e.id = t.execution_id
-    ), told as (
+    ), announced as (${announcements(entries)}), rung as (${ring('announced')}), told as (
       select count(pg_notify('flow_executions', ids)) as count from (
         select string_agg(case when run_id = any(${ended}::uuid[]) then run_id || '.' else run_id::text end, ' ') as ids
         from (select run_id, row_number() over () / 200 as part from owned) o group by part) parts
     )
-    select o.run_id from owned o, told`)
+    select o.run_id from owned o, told, rung`)
   return new Set(rows.map((row) => row.run_id))
 }
 
@@ -279,8 +281,9 @@ export const cancelNow = (at: Scope & { now: string }, id: string): Promise<Exec
           + row_number() over (order by lines.place, lines.node_id),
         lines.type, lines.node_id, ${at.now}
       from e, lines
-    ), heard as (select pg_notify('flow_executions', id || '.') from e)
-    select ${columns} from e, heard`)
+    ), announced as (${cancellation(at.now)}), rung as (${ring('announced')}),
+    heard as (select pg_notify('flow_executions', id || '.') from e)
+    select ${columns} from e, heard, rung`)
 
 export type StoredEvent = { seq: number; type: string; node_id: string | null; at: string; details: object | null }
 

@@ -1,0 +1,61 @@
+/** What executions announce to the platform's listeners, as part of the statement that makes it true: the events of an
+ *  execution's own life, not those of its nodes. Written where somebody listens, and nowhere else. */
+
+import type { EventType } from '@flow/contract/events'
+import type { ExecutionStatus } from '@flow/contract/workflows'
+import { newId } from '../context.ts'
+import { json, raw, type Sql, sql } from '../db/db.ts'
+import { put } from '../events/events.ts'
+import type { Entry } from './store.ts'
+
+type Announced = { type: EventType; status: ExecutionStatus }
+
+/** Of the events in a journal, those that are announced, and what the execution became with them. */
+const announced = new Map<string, Announced>([
+  ['execution.started', { type: 'workflow.started', status: 'running' }],
+  ['execution.waiting', { type: 'workflow.waiting', status: 'waiting' }],
+  ['execution.completed', { type: 'workflow.completed', status: 'completed' }],
+  ['execution.failed', { type: 'workflow.failed', status: 'failed' }],
+  ['execution.cancelled', { type: 'workflow.cancelled', status: 'cancelled' }],
+  ['execution.timed_out', { type: 'workflow.timed_out', status: 'timed_out' }],
+])
+
+const wire = (time: string) => `to_char(${time} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+
+/** An event from an execution `e` and what is told of it, `t`. The execution may be older than what is told. */
+const columns = raw(`t.id, e.organization_id, e.workspace_id, t.type, json_build_object(
+  'execution_id', e.id, 'workflow_id', e.workflow_id,
+  'workflow_slug', (select c.slug from components c where c.id = e.workflow_id),
+  'workspace_id', e.workspace_id, 'status', t.status, 'error', t.error::json,
+  'started_at', ${wire('coalesce(e.started_at, t.started_at)')}, 'waiting_until', ${wire('t.waiting_until')},
+  'completed_at', ${wire(`case when t.status in ('running', 'waiting') then null else t.at end`)},
+  'trigger', json_build_object('type', e.trigger_type, 'by', e.started_by)) as data, t.at, e.event_depth as depth`)
+
+/** For a `with`: announces what these entries say of the executions in `owned`. */
+export function announcements(entries: Entry[]): Sql {
+  const told = entries.flatMap(({ execution_id, events, patch }) =>
+    events.flatMap(({ type, at, details }) => {
+      const one = announced.get(type)
+      const { error, waiting_until }: { error?: unknown; waiting_until?: string } = details ?? {}
+      return one ? [{ ...one, execution_id, at, error, waiting_until, started_at: patch?.started_at }] : []
+    }),
+  )
+  return put(sql`
+    select ${columns}
+    from unnest(
+      ${told.map(newId)}::uuid[], ${told.map(({ execution_id }) => execution_id)}::uuid[],
+      ${told.map(({ type }) => type)}::text[], ${told.map(({ status }) => status)}::text[],
+      ${told.map(({ at }) => at)}::timestamptz[], ${told.map(({ error }) => json(error))}::text[],
+      ${told.map(({ started_at }) => started_at ?? null)}::timestamptz[],
+      ${told.map(({ waiting_until }) => waiting_until ?? null)}::timestamptz[]
+    ) as t (id, execution_id, type, status, at, error, started_at, waiting_until)
+    join owned o on o.run_id = t.execution_id
+    join executions e on e.id = t.execution_id`)
+}
+
+/** For a `with`: announces the end of the execution in `e`. */
+export const cancellation = (at: string): Sql =>
+  put(sql`
+    select ${columns}
+    from e, (values (${newId()}::uuid, 'workflow.cancelled', 'cancelled', ${at}::timestamptz, null::text,
+      null::timestamptz, null::timestamptz)) as t (id, type, status, at, error, started_at, waiting_until)`)
