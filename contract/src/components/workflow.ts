@@ -119,6 +119,9 @@ export const WorkflowEdge = z
   .meta({ id: 'WorkflowEdge' })
 export type WorkflowEdge = z.infer<typeof WorkflowEdge>
 
+export const TriggerType = z.enum(['manual', 'webhook', 'schedule', 'event']).meta({ id: 'TriggerType' })
+export type TriggerType = z.infer<typeof TriggerType>
+
 /** The fields of a workflow's configuration, before their defaults. */
 export const workflowFields = {
   workflow_type: z
@@ -126,8 +129,10 @@ export const workflowFields = {
     .describe(
       '`sequential`: the nodes in their order; `parallel`: all at once; `single`: one node; `graph`: by edges.',
     ),
-  trigger_type: z.enum(['manual']),
-  trigger_config: z.record(z.string(), Json),
+  trigger_type: TriggerType.describe('What sets it off besides `execute`.'),
+  trigger_config: z
+    .record(z.string(), Json)
+    .describe('By the type a `WebhookTrigger`, `ScheduleTrigger` or `EventTrigger`. It counts as soon as it is armed.'),
   nodes: z.array(WorkflowNode).min(1).max(1000),
   edges: z.array(WorkflowEdge).max(5000),
   output: Template.describe(

@@ -25,7 +25,7 @@ export function executionOf(row: ExecutionRow, graph: Graph, nodes: StoredNode[]
     output: (row.output ?? null) as Execution['output'],
     error: row.error,
     nodes: graph.nodes.map(({ node }) => nodeOf(node, byId.get(node.id), sourceOf, row.completed_at !== null)),
-    trigger: { type: row.trigger_type, by: row.started_by },
+    trigger: { ...row.trigger, type: row.trigger_type, by: row.started_by },
     retry_of: row.retry_of,
     cancel_requested_at: row.cancel_requested_at,
     waiting_until: row.waiting_until,

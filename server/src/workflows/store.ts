@@ -17,10 +17,15 @@ export type ExecutionRow = Omit<Execution, 'nodes' | 'trigger'> & {
   workspace_id: string
   snapshot: string
   trigger_type: string
+  trigger: TriggerDetail | null
+  event_depth: number
   started_by: string | null
   request_id: string | null
   deadline_at: string | null
 }
+
+/** What is known of what set an execution off. */
+export type TriggerDetail = Omit<Execution['trigger'], 'type' | 'by'>
 
 /** A row of the journal. `input`, `output` and the execution's own are JSON text, made once. */
 export type NodeRow = {
@@ -151,8 +156,8 @@ export async function record(db: Db, entries: Entry[]): Promise<Set<string>> {
 }
 
 const columns = raw(`e.id, e.organization_id, e.workspace_id, e.workflow_id, e.workflow_version, e.snapshot, e.status,
-  e.input, e.output, e.error, e.trigger_type, e.started_by, e.request_id, e.retry_of, e.cancel_requested_at,
-  e.deadline_at, e.waiting_until, e.created_at, e.started_at, e.completed_at`)
+  e.input, e.output, e.error, e.trigger_type, e.trigger, e.event_depth, e.started_by, e.request_id, e.retry_of,
+  e.cancel_requested_at, e.deadline_at, e.waiting_until, e.created_at, e.started_at, e.completed_at`)
 
 /** For the owner, across organizations. */
 export const load = (db: Db, ids: string[]): Promise<ExecutionRow[]> =>
@@ -200,8 +205,8 @@ type Listed = Parsed<(typeof workflows)['listExecutions']>
 export const list = (at: Scope, input: Listed): Promise<Page<ExecutionSummary>> =>
   page<ExecutionSummary>(at.db, {
     select: sql`e.id, e.workflow_id, e.workflow_version, e.status, e.error,
-      jsonb_build_object('type', e.trigger_type, 'by', e.started_by) as trigger, e.retry_of, e.cancel_requested_at,
-      e.waiting_until, e.created_at, e.started_at, e.completed_at`,
+      coalesce(e.trigger, '{}') || jsonb_build_object('type', e.trigger_type, 'by', e.started_by) as trigger,
+      e.retry_of, e.cancel_requested_at, e.waiting_until, e.created_at, e.started_at, e.completed_at`,
     from: sql`executions e`,
     where: [
       sql`e.workflow_id = ${input.workflow_id}`,
@@ -225,7 +230,10 @@ export const snapshot = (db: Db, organization_id: string, digest: string): Promi
     sql`select content from workflow_snapshots where organization_id = ${organization_id} and digest = ${digest}`,
   )
 
-type New = Pick<ExecutionRow, 'id' | 'workflow_id' | 'workflow_version' | 'snapshot' | 'retry_of'> & {
+type New = Pick<
+  ExecutionRow,
+  'id' | 'workflow_id' | 'workflow_version' | 'snapshot' | 'retry_of' | 'trigger_type' | 'trigger' | 'event_depth'
+> & {
   input: string
   started_by: string | null
   request_id: string
@@ -236,10 +244,10 @@ export const insert = (at: Scope & { now: string }, made: New): Promise<Executio
   at.db.one<ExecutionRow>(sql`
     with e as (
       insert into executions (id, organization_id, workspace_id, workflow_id, workflow_version, snapshot, status, input,
-        trigger_type, started_by, request_id, retry_of, created_at)
+        trigger_type, trigger, event_depth, started_by, request_id, retry_of, created_at)
       values (${made.id}, ${at.organization_id}, ${at.workspace_id}, ${made.workflow_id}, ${made.workflow_version},
-        ${made.snapshot}, 'queued', ${made.input}::json, 'manual', ${made.started_by}, ${made.request_id},
-        ${made.retry_of}, ${at.now})
+        ${made.snapshot}, 'queued', ${made.input}::json, ${made.trigger_type},
+        ${json(made.trigger)}, ${made.event_depth}, ${made.started_by}, ${made.request_id}, ${made.retry_of}, ${at.now})
       returning *
     ), told as (
       insert into execution_events (organization_id, execution_id, seq, type, at)

@@ -91,7 +91,17 @@ export async function remove(ctx: Context, { workflow_id }: Parsed<Ops['remove']
   await ctx.start(forgetExecutions, { workflow_id })
 }
 
-export async function execute(ctx: Context, input: Parsed<Ops['execute']>): Promise<Execution> {
+export const execute = (ctx: Context, input: Parsed<Ops['execute']>): Promise<Execution> => startExecution(ctx, input)
+
+/** What sets an execution off, when it is not a caller of `execute`. `depth`: how many events lie behind it. */
+export type SetOff = { type: string; detail?: store.TriggerDetail; depth?: number }
+
+/** Queues an execution of what is armed, or of the version that is named. */
+export async function startExecution(
+  ctx: Context,
+  input: Parsed<Ops['execute']>,
+  { type, detail, depth }: SetOff = { type: 'manual' },
+): Promise<Execution> {
   const { version, config } = await definitionOf(ctx, input)
   const text = JSON.stringify(input.input)
   if (text.length > INPUT_CHARACTERS) throw new Failure('PAYLOAD_TOO_LARGE', 'The input has more than 1 MiB of JSON.')
@@ -106,6 +116,9 @@ export async function execute(ctx: Context, input: Parsed<Ops['execute']>): Prom
     snapshot,
     input: text,
     retry_of: null,
+    trigger_type: type,
+    trigger: detail ?? null,
+    event_depth: depth ?? 0,
   })
 }
 
@@ -157,7 +170,7 @@ export async function retryExecution(ctx: Context, input: Parsed<Ops['retryExecu
 
   const { workflow_id, workflow_version, snapshot } = before
   const made = { workflow_id, workflow_version, snapshot, input: JSON.stringify(before.input), retry_of: before.id }
-  return begin(ctx, made, (id) => store.copyNodes(ctx, before.id, id, kept))
+  return begin(ctx, { ...made, ...byHand }, (id) => store.copyNodes(ctx, before.id, id, kept))
 }
 
 /** Refuses before the stream begins; once it has, there is no other answer to give. */
@@ -230,9 +243,12 @@ const fieldOf = (place: string): string =>
     .map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part.replaceAll('~1', '/').replaceAll('~0', '~')}`))
     .join('')
 
-type Beginning = Pick<store.ExecutionRow, 'workflow_id' | 'workflow_version' | 'snapshot' | 'retry_of'> & {
-  input: string
-}
+type Beginning = Pick<
+  store.ExecutionRow,
+  'workflow_id' | 'workflow_version' | 'snapshot' | 'retry_of' | 'trigger_type' | 'trigger' | 'event_depth'
+> & { input: string }
+
+const byHand = { trigger_type: 'manual', trigger: null, event_depth: 0 }
 
 /** Queues an execution; whoever is willing to wait is answered when it has ended. */
 async function begin(ctx: Context, made: Beginning, prepare?: (id: string) => Promise<unknown>): Promise<Execution> {
@@ -246,7 +262,7 @@ async function begin(ctx: Context, made: Beginning, prepare?: (id: string) => Pr
 }
 
 /** The execution when it has ended, or when the time is over. */
-async function settled(ctx: Context, { id, workflow_id }: Execution, seconds: number): Promise<Execution> {
+export async function settled(ctx: Context, { id, workflow_id }: Execution, seconds: number): Promise<Execution> {
   const { database } = ctx.platform
   await untilEnded({ database, organization_id: ctx.organization_id, execution_id: id, signal: ctx.signal }, seconds)
   return getExecution(ctx, { workflow_id, execution_id: id })
