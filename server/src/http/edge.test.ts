@@ -146,8 +146,42 @@ test('a method that a path does not have is answered with those it has', async (
   const response = await fetch('/api/v1/components', { method: 'DELETE', headers })
 
   assert.equal(response.status, 405)
-  assert.equal(response.headers.get('allow'), 'GET, POST')
+  assert.equal(response.headers.get('allow'), 'GET, HEAD, POST')
   assert.equal((await problem(response)).code, 'METHOD_NOT_ALLOWED')
+})
+
+test('HEAD answers as GET does, without the body', async () => {
+  const { fetch, post, headers } = await asking()
+  const component = (await post(block('headed'))).headers.get('location') ?? ''
+  const places = [component, '/api/v1/components?limit=1', '/api/v1/openapi.json', '/docs', '/docs/start.js']
+  const refused = ['/api/v1/components?limit=101', '/api/v1/components/seven', '/api/v1/nothing', '/metrics']
+  const ofOne = new Set(['x-request-id', 'ratelimit', 'date'])
+  const told = ({ status, headers: all }: Response) => [status, [...all].filter(([name]) => !ofOne.has(name))]
+
+  for (const place of [...places, ...refused, '/healthz', '/readyz', '/.well-known/jwks.json']) {
+    const get = await fetch(place, { headers })
+    const head = await fetch(place, { method: 'HEAD', headers })
+
+    assert.deepEqual(told(head), told(get), place)
+    assert.equal(await head.text(), '')
+  }
+  assert.equal((await fetch(component, { method: 'HEAD' })).status, 401)
+})
+
+test('HEAD of a stream ends at once', async () => {
+  const { fetch, headers, admin } = await asking()
+  const made = await admin.client.workflows.create({
+    name: 'Rests',
+    slug: 'rests',
+    nodes: [{ id: 'pause', type: 'wait', seconds: 86_400 }],
+  })
+  const { id } = await admin.client.workflows.execute({ workflow_id: made.id })
+
+  const head = await fetch(`/api/v1/workflows/${made.id}/executions/${id}/events`, { method: 'HEAD', headers })
+
+  assert.equal(head.status, 200)
+  assert.equal(head.headers.get('content-type'), 'text/event-stream')
+  assert.equal(await head.text(), '')
 })
 
 test('what is made is told with its place, and its place answers', async () => {

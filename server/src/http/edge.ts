@@ -132,19 +132,21 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
   ) => {
     const started = performance.now()
     const request_id = requestId(request)
-    const served = methods.get(request.method)
+    // A HEAD is a GET whose answer has no body.
+    const isHead = request.method === 'HEAD'
+    const served = methods.get(isHead ? 'GET' : request.method)
     const log = platform.log.child({ request_id })
     let response: Response
     let asked: Asked | undefined
     try {
-      if (!served) throw new Failure('METHOD_NOT_ALLOWED', `This path answers ${[...methods.keys()].join(', ')} only.`)
+      if (!served) throw new Failure('METHOD_NOT_ALLOWED', `This path answers ${allowed(methods)} only.`)
       const now = platform.clock.now().toISOString()
       const address = addressOf(request, peer, platform.config.trust_proxy)
       asked = { served, request, url: new URL(request.url), params, request_id, address, now, headers: {}, log }
       response = await answerAsked(asked, platform, doors, limits, methods)
     } catch (thrown) {
       response = problemResponse(problemOf(thrown, log), request, request_id)
-      if (!served) response.headers.set('allow', [...methods.keys()].join(', '))
+      if (!served) response.headers.set('allow', allowed(methods))
     }
     response.headers.set('x-request-id', request_id)
     for (const [name, value] of Object.entries(asked?.headers ?? {})) response.headers.set(name, value)
@@ -152,7 +154,9 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
     const operation = served ? `${served.domain}.${served.name}` : 'none'
     metrics.request(operation, response.status, seconds)
     log.info({ operation, method: request.method, status: response.status, ms: Math.round(seconds * 1000) }, 'answered')
-    return response
+    if (!isHead) return response
+    await response.body?.cancel()
+    return new Response(null, response)
   }
 
   // Fixed segments go before parameters, so that `/users/me` is not a user.
@@ -170,6 +174,9 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
   }
   return { app, serve, open }
 }
+
+const allowed = (methods: Map<string, Served>) =>
+  [...methods.keys()].flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ')
 
 async function answerAsked(
   asked: Asked,
