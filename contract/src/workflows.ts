@@ -51,7 +51,17 @@ export const ExecutionNode = z
     status: NodeStatus,
     attempt: z.int().min(0).describe('1 for the first; 0 when it has not begun.'),
     input: Json.nullable(),
+    input_from: z
+      .record(z.string(), z.string())
+      .nullable()
+      .describe(
+        'Where the input comes from as it is: `{"": "parse"}` is the output of the node `parse`, `{"rows": "parse"}` ' +
+          "stands for one field; the empty id is the execution's input. Null where all of it is its own.",
+      ),
     output: Json.nullable(),
+    omitted: z
+      .array(z.enum(['input', 'output']))
+      .describe('What is null here only because the answer would be too large.'),
     error: ExecutionError.nullable(),
     items: z
       .object({ total: z.int(), completed: z.int(), failed: z.int() })
@@ -236,8 +246,16 @@ export const workflows = {
     path: '/workflows/{workflow_id}/executions/{execution_id}',
     permission: 'solutions.read',
     summary: 'Read an execution with the result of each node.',
-    input: z.object({ workflow_id, execution_id }),
+    description:
+      'The inputs and outputs of nodes are told up to 16 MiB of JSON together, short ones first. What has no room is null ' +
+      'and named in `omitted`; read it with `node`, one node at a time.',
+    input: z.object({
+      workflow_id,
+      execution_id,
+      node: z.string().min(1).max(100).optional().describe('Tell only this node: the others are left out of `nodes`.'),
+    }),
     output: Execution,
+    refusals: ['VALIDATION_ERROR: there is no such node.'],
   },
   cancelExecution: {
     method: 'POST',

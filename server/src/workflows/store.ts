@@ -172,6 +172,45 @@ export const nodesOf = (db: Db, execution_id: string): Promise<StoredNode[]> =>
       completed_at, coalesce(length(output::text), 0) as characters
     from execution_nodes where execution_id = ${execution_id}`)
 
+/** A node as it is told: its values with the lengths of their texts. What had no room is null and not there. */
+export type ToldNode = Omit<NodeRow, 'input' | 'output'> & {
+  input: unknown
+  input_bytes: number
+  has_input: boolean
+  output: unknown
+  output_bytes: number
+  has_output: boolean
+}
+
+/** The nodes of an execution with at most so many bytes of their own inputs and outputs: short ones first, so that most
+ *  have room. With `node` only that one, and those that its input comes from. What has no room is not
+ *  even read by us: an execution may have 128 MiB of it. */
+export const toldNodesOf = (db: Db, execution_id: string, bytes_max: number, node?: string): Promise<ToldNode[]> =>
+  db.many<ToldNode>(sql`
+    with mine as (
+      select *, coalesce(octet_length(input::text), 0) as input_bytes,
+        coalesce(octet_length(output::text), 0) as output_bytes
+      from execution_nodes
+      where execution_id = ${execution_id} and (${node ?? null}::text is null or node_id = ${node ?? null} or node_id in (
+        select source.value from execution_nodes n, jsonb_each_text(n.input_from) source
+        where n.execution_id = ${execution_id} and n.node_id = ${node ?? null}))
+    ), parts as (
+      select node_id, 'output' as part, output_bytes as bytes from mine
+      union all select node_id, 'input', input_bytes from mine
+    ), sums as (
+      select node_id, part, sum(bytes) over (
+        order by coalesce(node_id = ${node ?? null}, false) desc, bytes, part desc, node_id) as bytes
+      from parts
+    ), fitting as (
+      select node_id, bool_or(part = 'input') as input, bool_or(part = 'output') as output
+      from sums where bytes <= ${bytes_max} group by node_id
+    )
+    select m.node_id, m.status, m.attempt, case when f.input then m.input end as input, m.input_from,
+      case when f.output then m.output end as output, m.error, m.taken, m.items, m.spent_ms, m.due_at, m.started_at,
+      m.completed_at, m.input_bytes, m.output_bytes, m.input_bytes = 0 or coalesce(f.input, false) as has_input,
+      m.output_bytes = 0 or coalesce(f.output, false) as has_output
+    from mine m left join fitting f using (node_id)`)
+
 export type StoredItem = { index: number; output: unknown; error: ExecutionError | null }
 
 export const itemsOf = (db: Db, execution_id: string, node_id: string): Promise<StoredItem[]> =>

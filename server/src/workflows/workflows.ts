@@ -24,7 +24,7 @@ import { defineRun } from '../engine/engine.ts'
 import { conflict, Failure, invalid, notFound } from '../failure.ts'
 import { interpret, usagesOf } from './interpreter.ts'
 import { follow, untilEnded } from './live.ts'
-import { executionOf, workflowOf } from './present.ts'
+import { executionOf, VALUES_BYTES_MAX, workflowOf } from './present.ts'
 import { rerunOf, type States } from './rules.ts'
 import { pin, snapshotOf } from './snapshot.ts'
 import * as store from './store.ts'
@@ -131,7 +131,7 @@ export async function listExecutions(
 }
 
 export async function getExecution(ctx: Context, input: Parsed<Ops['getExecution']>): Promise<Execution> {
-  return present(ctx, await findExecution(ctx, input))
+  return present(ctx, await findExecution(ctx, input), input.node)
 }
 
 export async function cancelExecution(ctx: Context, input: Parsed<Ops['cancelExecution']>): Promise<Execution> {
@@ -210,9 +210,12 @@ async function findExecution(
   return row
 }
 
-async function present(ctx: Scope, row: store.ExecutionRow): Promise<Execution> {
+async function present(ctx: Scope, row: store.ExecutionRow, node?: string): Promise<Execution> {
   const { graph } = await snapshotOf(ctx.db, ctx.organization_id, row.snapshot)
-  return executionOf(row, graph, await store.nodesOf(ctx.db, row.id))
+  if (node !== undefined && !graph.byId.has(node)) {
+    throw invalid([{ field: 'node', message: `There is no node "${node}" in its definition.` }])
+  }
+  return executionOf(row, graph, await store.toldNodesOf(ctx.db, row.id, VALUES_BYTES_MAX, node), node)
 }
 
 /** What is to be run: the version that is named, else the newest published one, else the draft. */
