@@ -7,7 +7,7 @@ import { Redirect } from '../answer.ts'
 import { etagOf, isFresh } from './etag.ts'
 import { download, eventStream, type StreamEvent } from './stream.ts'
 
-type Asked = { served: { operation: Operation }; request: Request; url: URL }
+type Asked = { served: { operation: Operation; is_representation: boolean }; request: Request; url: URL }
 
 export function answerOf(asked: Asked, result: unknown, signal: AbortSignal, log: Logger): Response {
   const { operation } = asked.served
@@ -31,16 +31,26 @@ export function answerOf(asked: Asked, result: unknown, signal: AbortSignal, log
     return new Response(text, { status, headers })
   }
   if (operation.creates) headers.location = locationOf(operation, value, asked.url)
-  if (operation.secret || operation.method === 'POST') return new Response(text, { status, headers })
+  if (!asked.served.is_representation) return new Response(text, { status, headers })
 
   const etag = etagOf(text)
   headers.etag = etag
+  if (operation.method !== 'GET') return new Response(text, { status, headers })
   headers['cache-control'] = 'private, no-cache'
-  if (operation.method === 'GET' && isFresh(asked.request.headers.get('if-none-match'), etag)) {
+  if (isFresh(asked.request.headers.get('if-none-match'), etag)) {
     return new Response(null, { status: 304, headers })
   }
   return new Response(text, { status, headers })
 }
+
+/** Where that is read of which the answer tells: what was made, or what the path names. */
+export const pathOfShown = ({ method, path, creates }: Operation): string =>
+  method === 'POST' ? (creates ?? '') : path
+
+/** Whether the answer is what a GET of the same thing answers. Then it carries the thing's tag, and who has made or
+ *  changed it can send `If-Match` without reading it first. */
+export const isRepresentation = (operation: Operation, reader: Operation | undefined): boolean =>
+  !operation.secret && reader?.output !== undefined && reader.output === operation.output
 
 /** `Prefer: wait=N` (RFC 7240), at most 60 seconds. */
 export function waitOf(request: Request): number {

@@ -15,7 +15,7 @@ import { contextOf, newId } from '../context.ts'
 import type { Db } from '../db/db.ts'
 import { Failure, forbidden, unauthenticated } from '../failure.ts'
 import { addressOf, peerOf } from './address.ts'
-import { answerOf, waitOf } from './answer.ts'
+import { answerOf, isRepresentation, pathOfShown, waitOf } from './answer.ts'
 import { etagOf, matches } from './etag.ts'
 import { fingerprint, readKey, recall, remember, type Stored } from './idempotency.ts'
 import { type Limits, openLimits } from './limits.ts'
@@ -69,6 +69,8 @@ type Served = {
   schema: z.ZodType
   call: (ctx: Context, input: unknown) => unknown
   own_transactions: boolean
+  /** The answer is what a GET of the thing would answer now, so that it carries the thing's tag. */
+  is_representation: boolean
   wait?: (ctx: Context, answer: unknown) => Promise<unknown>
 }
 
@@ -118,6 +120,7 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
         schema,
         call,
         own_transactions: own_transactions.includes(name),
+        is_representation: false,
         wait: (waits as Record<string, Served['wait']>)[name],
       })
       byPath.set(operation.path, methods)
@@ -164,6 +167,10 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
     for (const path of [...byPath.keys()].sort(bySpecificity)) {
       const methods = byPath.get(path)
       if (!methods) continue
+      for (const served of methods.values()) {
+        const shown = byPath.get(pathOfShown(served.operation))?.get('GET')
+        served.is_representation = isRepresentation(served.operation, shown?.operation)
+      }
       const pattern = `/api/v1${path.replace(/\{(\w+)\}/g, ':$1')}`
       app.all(pattern, (c) => answer(c.req.raw, methods, c.req.param() as Record<string, string>, peerOf(c.env)))
     }
