@@ -14,7 +14,7 @@ const rows = [
   ['workflows'],
   ['components'],
   ['organizations', 'auth', 'users', 'keys', 'billing', 'audit', 'events'],
-  ['http', 'engine', 'sandbox', 'expressions', 'mail', 'seal', 'fetch'],
+  ['http', 'engine', 'sandbox', 'expressions', 'schedule', 'mail', 'seal', 'fetch'],
   ['db', 'failure', 'shape', 'answer', 'context', 'config'],
 ]
 /** Files of a room that others may import besides its door (`<room>/<room>.ts`), each for a reason. */
@@ -27,6 +27,8 @@ const sideDoors: Record<string, string> = {
   'organizations/first.ts': 'the first start',
   'http/idempotency.ts': 'old keys are forgotten by the housekeeping',
   'components/workflow-rules.ts': 'what a workflow means, for the room that runs it',
+  'components/trigger-rules.ts': 'what a trigger means, for the room that fires it',
+  'components/triggers.ts': 'what is armed, for the room that fires it',
 }
 const LINES_MAX = 400
 

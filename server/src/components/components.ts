@@ -3,6 +3,7 @@
 
 import { type FieldError, type Page, Semver } from '@flow/contract/common'
 import type { Component, ComponentType, ComponentVersion, components as contract } from '@flow/contract/components'
+import type { WorkflowConfig } from '@flow/contract/components/workflow'
 import type { Parsed } from '@flow/contract/operation'
 import { inc } from 'semver'
 import { type Context, newId } from '../context.ts'
@@ -10,6 +11,7 @@ import { conflict, invalid, notFound } from '../failure.ts'
 import { codeFaults } from './code.ts'
 import { configFaults, digestOf, parseConfig, referencesOf } from './rules.ts'
 import * as store from './store.ts'
+import { dropTrigger, keepTrigger } from './triggers.ts'
 
 type Ops = typeof contract
 
@@ -30,6 +32,7 @@ export async function create(ctx: Context, input: Parsed<Ops['create']>): Promis
   })
   if (!created) throw slugTaken(input.slug)
   await store.refer(ctx, created.id, DRAFT, await usedBy(ctx, created.type, config))
+  if (created.type === 'workflow') await keepTrigger(ctx, created.id, created.config)
 
   return created
 }
@@ -51,6 +54,8 @@ export async function update(ctx: Context, input: Parsed<Ops['update']>): Promis
   const { component_id: _, ...sent } = input
   const updated = await store.replace(ctx, { ...before, ...sent, config, updated_at: ctx.now } as Component)
   await store.refer(ctx, updated.id, DRAFT, await usedBy(ctx, updated.type, config))
+  const isArmed = updated.type === 'workflow' && updated.published_version === null
+  if (isArmed) await keepTrigger(ctx, updated.id, updated.config)
 
   return updated
 }
@@ -68,6 +73,7 @@ export async function remove(ctx: Context, input: { component_id: string }): Pro
   }
 
   await store.remove(ctx, component.id)
+  if (component.type === 'workflow') await dropTrigger(ctx, component.id)
 }
 
 export async function listVersions(ctx: Context, input: Parsed<Ops['listVersions']>): Promise<Page<ComponentVersion>> {
@@ -104,6 +110,7 @@ export async function publish(ctx: Context, input: Parsed<Ops['publish']>): Prom
   const published = await store.publishVersion(ctx, kept.id, input.changelog || kept.changelog)
   await store.markPublished(ctx, component.id, version)
   await store.advance(ctx, component.id, after(version))
+  if (component.type === 'workflow') await keepTrigger(ctx, component.id, published.config as WorkflowConfig)
   return published
 }
 

@@ -12,6 +12,7 @@ import {
   type JsonSchemaCheck,
   type Template,
 } from '../expressions/expressions.ts'
+import { triggerFaults } from './trigger-rules.ts'
 import { compileExpressions } from './workflow-expressions.ts'
 
 /** A workflow that can be run: what is written in it is compiled, and edges and nodes know each other. */
@@ -75,7 +76,7 @@ export function compileWorkflow(config: WorkflowConfig): { graph: Graph; faults:
   faults.push(...cycles.map((cycle) => cycleFault(graph, cycle)))
   faults.push(...(cycles.length === 0 ? lonely(graph) : []))
   faults.push(...compileExpressions(graph, cycles.length === 0))
-  faults.push(...inputSchemaFaults(graph))
+  faults.push(...inputSchemaFaults(graph), ...triggerFaults(config))
   return { graph, faults }
 }
 
