@@ -29,7 +29,10 @@ const NodeId = z
 
 /** What every node has. */
 const node = {
-  id: NodeId.describe('Names the node in expressions: `nodes.<id>.output`.'),
+  id: NodeId.describe(
+    'Names the node in expressions: `nodes.<id>.output`. An id that is a word of CEL (`in`, `true`, `false`, `null`) is ' +
+      'written in brackets: `nodes["in"].output`.',
+  ),
   label: z.string().max(200).optional(),
   input: Template.optional().describe(
     'Without it the node gets the output of its one predecessor, an object by predecessor id if there are several, ' +

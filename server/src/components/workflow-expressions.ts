@@ -9,6 +9,7 @@ import {
   ExpressionFault,
   type Known,
   parseTimestamp,
+  selector,
   type Template,
 } from '../expressions/expressions.ts'
 import type { Graph, GraphEdge, GraphNode } from './workflow-rules.ts'
@@ -105,7 +106,9 @@ function compileEdge(
   const isConditionNode = graph.byId.get(edge.source)?.node.type === 'condition'
   const literal = edge.condition.trim()
   if (literal === 'false' || (literal === 'true' && isConditionNode)) {
-    const hint = isConditionNode ? ` To follow the condition write nodes.${edge.source}.output == ${literal}.` : ''
+    const hint = isConditionNode
+      ? ` To follow the condition write nodes${selector(edge.source)}.output == ${literal}.`
+      : ''
     faults.push({ field, message: `This edge is ${literal === 'true' ? 'always' : 'never'} taken.${hint}` })
   }
 }
@@ -151,7 +154,7 @@ function nodeReadFault(
   if (id === undefined) return 'Name the node: nodes.<id>.output.'
   if (!graph.byId.has(id)) return `There is no node "${id}".`
   if (of !== undefined && !readable.includes(of))
-    return `A node has output, error and status; write nodes.${id}.output.${of}.`
+    return `A node has output, error and status; write nodes${selector(id)}.output${selector(of)}.`
   if (before && !before.has(id)) return `"${id}" does not come before: no edges lead from it to here.`
 }
 

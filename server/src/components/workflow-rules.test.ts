@@ -55,6 +55,25 @@ test('a sound workflow of each type has no faults', () => {
   for (const config of sound) assert.deepEqual(faultsOf(config), [], JSON.stringify(config))
 })
 
+test('a node whose id is a word of the language is read in brackets, and whoever does otherwise is told so', () => {
+  const config = (condition: string, id = 'in') => ({
+    nodes: [block(id), { id: 'asks', type: 'condition', condition }],
+    edges: [edge(id, 'asks')],
+  })
+  for (const id of ['in', 'true', 'false', 'null']) {
+    assert.deepEqual(faultsOf(config(`nodes["${id}"].output.n > 1`, id)), [])
+    assert.deepEqual(faultsOf(config(`1 == nodes . ${id}.output`, id)), [
+      `nodes[1].condition: "${id}" is a word of the language: write ["${id}"] for .${id}. (column 14)`,
+    ])
+  }
+  assert.deepEqual(faultsOf(config('nodes["in"].n > 1')), [
+    'nodes[1].condition: A node has output, error and status; write nodes["in"].output.n. (column 1)',
+  ])
+  for (const id of ['as', 'break', 'const', 'for', 'if', 'import', 'let', 'loop', 'return', 'void', 'while', 'in_']) {
+    assert.deepEqual(faultsOf(config(`nodes.${id}.output.n > 1`, id)), [])
+  }
+})
+
 test('every fault is told at once, each at its place', () => {
   const faults = faultsOf({
     vars: { limit: 3 },

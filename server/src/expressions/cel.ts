@@ -111,9 +111,26 @@ function parse(source: string): ParseResult {
   try {
     return environment.parse(source)
   } catch (error) {
-    throw faultOf(error)
+    throw reservedFault(source, error) ?? faultOf(error)
   }
 }
+
+/** The words that can't follow a dot (the language's `SELECTOR` leaves them out). In brackets they are names as any. */
+const reserved = /\.\s*(in|true|false|null)\b/y
+
+/** Says how a field is read whose name is such a word. */
+function reservedFault(source: string, error: unknown): ExpressionFault | undefined {
+  const { range } = error as { range?: { start: number } }
+  if (!range) return undefined
+  reserved.lastIndex = source.slice(0, range.start).search(/\.\s*$/)
+  const [, word] = (reserved.lastIndex >= 0 && reserved.exec(source)) || []
+  if (word === undefined) return undefined
+  return new ExpressionFault(`"${word}" is a word of the language: write ["${word}"] for .${word}.`, range.start + 1)
+}
+
+/** How a field is selected: `.name`, or `["in"]` where the name is a word of the language. */
+export const selector = (name: string): string =>
+  ['in', 'true', 'false', 'null'].includes(name) ? `["${name}"]` : `.${name}`
 
 /** `math.…` is ours and unknown to the checker, so expressions that use it are checked by `compile` alone. */
 function typeIn(parsed: ParseResult): string {

@@ -2,7 +2,7 @@
  *  expressions in it (`template.ts`), schemas are JSON Schemas (`json-schema.ts`). None has effects, and each ends
  *  within a budget, whatever strangers write. The room knows no domain. */
 
-export { compileExpression, type Expression, ExpressionFault, type Known, type Variables } from './cel.ts'
+export { compileExpression, type Expression, ExpressionFault, type Known, selector, type Variables } from './cel.ts'
 export { TooLarge } from './fault.ts'
 export { compileJsonSchema, type JsonSchemaCheck, type SchemaFault } from './json-schema.ts'
 export { jsonText } from './size.ts'
