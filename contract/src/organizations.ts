@@ -33,7 +33,9 @@ export const Organization = z
     name: text(200, 3),
     slug: Slug.describe('Unique on the platform.'),
     status: z.enum(['active', 'suspended', 'archived']).describe('Set by the operator of the platform.'),
-    primary_domain: DomainName.nullable().describe('For single sign-on and for invitations.'),
+    primary_domain: DomainName.nullable().describe(
+      'The domain that invitations can be restricted to. Domains that sign in are claimed with single sign-on.',
+    ),
     restrict_invitations: z.boolean().describe('Invite only e-mail addresses of the primary domain.'),
     industry: z.string().max(100).nullable(),
     contact_email: Email.nullable(),

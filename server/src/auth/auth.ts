@@ -200,7 +200,12 @@ export async function setSso(ctx: Context, input: Parsed<Ops['setSso']>): Promis
   await ssoStore.addDomains(ctx, domains)
   const saved = await getSso(ctx, { org_id: ctx.organization_id })
   const taken = domains.filter((domain) => !saved.domains.includes(domain))
-  if (taken.length > 0) throw conflict(`Another organization signs in with ${taken.join(', ')} already.`)
+  if (taken.length > 0) {
+    throw conflict(
+      `Another organization signs in with ${taken.join(', ')} already.`,
+      taken.map((domain) => ({ field: `domains[${domains.indexOf(domain)}]`, message: 'It is taken.' })),
+    )
+  }
   return saved
 }
 

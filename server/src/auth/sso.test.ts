@@ -363,6 +363,7 @@ test('a domain belongs to one organization, and is free again when that one give
         auth.setSso({ ...other.ctx, db }, { org_id: other.organization_id, domains: [other.domain, one.domain] }),
       )
   await assert.rejects(take(), refusedWith('CONFLICT', new RegExp(one.domain)))
+  await assert.rejects(take(), { details: [{ field: 'domains[1]', message: 'It is taken.' }] })
   assert.deepEqual((await auth.getSso(other.ctx, { org_id: other.organization_id })).domains, [other.domain])
 
   await auth.setSso(one.ctx, { org_id: one.organization_id, domains: ['moved.example'] })
