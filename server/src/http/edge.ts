@@ -20,6 +20,7 @@ import { etagOf, matches } from './etag.ts'
 import { fingerprint, readKey, recall, remember, type Stored } from './idempotency.ts'
 import { type Limits, openLimits } from './limits.ts'
 import type { Metrics } from './metrics.ts'
+import { type AuditNote, noteOf } from './note.ts'
 import { problemOf, problemResponse, sqlState } from './problem.ts'
 import { BODY_BYTES_MAX, type Body, readBody, readInput } from './read.ts'
 import type { StreamEvent } from './stream.ts'
@@ -34,21 +35,6 @@ export type Doors = {
 }
 
 export type Credentials = { api_key?: string; bearer?: string; address: string }
-
-export type AuditNote = {
-  organization_id: string
-  workspace_id?: string
-  event_type: string
-  action: string
-  actor: { kind: string; id: string; name: string; user_id?: string }
-  actor_ip: string
-  resource_type: string
-  resource_id?: string
-  outcome: 'success' | 'failure'
-  request_id: string
-  timestamp: string
-  metadata?: Record<string, unknown>
-}
 
 type ContextOf<O extends Operation> = O extends { permission: 'public' } ? PublicContext : Context
 type AnswerOf<O extends Operation> = O extends { streams: true }
@@ -206,7 +192,7 @@ async function answerAsked(
     if (operation.method === 'GET' || asked.served.own_transactions) {
       const result = await asked.served.call(ctx, input)
       const response = answerOf(asked, result, ctx.signal, ctx.log)
-      if (operation.method !== 'GET') await doors.note(ctx.db, noteOf(asked, ctx, input, result))
+      if (operation.method !== 'GET') await doors.note(ctx.db, noteOf(asked.served, ctx, input, result))
       return response
     }
     return await write(asked, ctx, doors, methods, input, body)
@@ -287,7 +273,7 @@ async function write(
     if (if_match !== null) await precondition(if_match, inside, methods, asked)
 
     const result = await served.call(inside, input)
-    await doors.note(db, noteOf(asked, inside, input, result))
+    await doors.note(db, noteOf(asked.served, inside, input, result))
     const answer = { status: statusOf(served.operation), body: result }
     if (key) await remember(inside, key, request_hash, answer)
     return { ...answer, replayed: false }
@@ -351,28 +337,6 @@ const credentialsOf = (request: Request) => ({
   bearer: /^Bearer +(\S+)$/i.exec(request.headers.get('authorization') ?? '')?.[1],
 })
 
-function noteOf(asked: Asked, ctx: Context, input: unknown, result: unknown): AuditNote {
-  const { operation, domain, name } = asked.served
-  const subject = [...(operation.creates ?? operation.path).matchAll(/\{(\w+)_id\}/g)].at(-1)?.[1]
-  const made =
-    operation.creates && typeof result === 'object' && result !== null && 'id' in result ? result.id : undefined
-  const named = subject ? (input as Record<string, unknown>)[`${subject}_id`] : undefined
-  const action = snake(name)
-  return {
-    organization_id: ctx.organization_id,
-    workspace_id: ctx.workspace_id,
-    event_type: `${domain}.${action}`,
-    action,
-    actor: { kind: ctx.actor.kind, id: ctx.actor.id, name: ctx.actor.name, user_id: ctx.actor.user_id },
-    actor_ip: ctx.address,
-    resource_type: (subject === 'org' ? 'organization' : subject) ?? domain.replace(/s$/, ''),
-    ...(typeof (made ?? named) === 'string' ? { resource_id: String(made ?? named) } : {}),
-    outcome: 'success',
-    request_id: ctx.request_id,
-    timestamp: ctx.now,
-  }
-}
-
 async function noteRefusal(asked: Asked, ctx: Context, doors: Doors, failure: Failure): Promise<void> {
   // What was refused may be what cannot be stored.
   const storable = (text: string) => text.replaceAll('\0', '\ufffd').toWellFormed()
@@ -380,14 +344,12 @@ async function noteRefusal(asked: Asked, ctx: Context, doors: Doors, failure: Fa
   const metadata = { code: failure.code, message: storable(failure.message) }
   await doors
     .note(ctx.platform.database.of(ctx.organization_id), {
-      ...noteOf(asked, ctx, params, undefined),
+      ...noteOf(asked.served, ctx, params, undefined),
       outcome: 'failure',
       metadata,
     })
     .catch((error: unknown) => ctx.log.error({ err: error }, 'a refusal was not noted'))
 }
-
-const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 function requestId(request: Request): string {
   const given = request.headers.get('x-request-id')
