@@ -1,0 +1,38 @@
+/** The page of limits says what the code has. */
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { limits as expressions } from './expressions/fault.ts'
+import { BODY_BYTES_MAX } from './http/read.ts'
+import { limits as sandbox } from './sandbox/limits.ts'
+import { ITEMS_MAX } from './workflows/nodes/map.ts'
+import { INPUT_MAX, OUTPUT_MAX } from './workflows/nodes/node.ts'
+import { VALUES_BYTES_MAX } from './workflows/present.ts'
+
+const page = readFileSync(new URL('../../docs/limits.md', import.meta.url), 'utf8')
+const number = (value: number) => value.toLocaleString('en')
+const mebi = (value: number) => `${value / 1024 / 1024} Mi`
+const kibi = (value: number) => `${value / 1024} KiB`
+
+test('the limits that are written down are those that hold', () => {
+  const rows = [
+    `| body | ${mebi(BODY_BYTES_MAX)}B |`,
+    `| expression | ${number(expressions.source)} characters, ${expressions.depth} levels, patterns of ${number(expressions.pattern)} characters |`,
+    `| cost of an evaluation | ${number(expressions.steps)} steps`,
+    `| value of an expression or template | ${mebi(expressions.value)} characters (${mebi(INPUT_MAX)} as a node's input), ${expressions.value_depth} levels |`,
+    `| input of a node | ${mebi(INPUT_MAX)} characters |`,
+    `of the execution | ${mebi(OUTPUT_MAX)} characters |`,
+    `| items of a \`map\`, at a time | ${number(ITEMS_MAX)},`,
+    `| inputs and outputs of nodes in one answer | ${mebi(VALUES_BYTES_MAX)}B,`,
+    `| source | JavaScript ${mebi(sandbox.javascript_source)}B, TypeScript ${kibi(sandbox.typescript_source)} |`,
+    `| input | ${mebi(sandbox.input)} characters |`,
+    `| output | ${mebi(sandbox.output)} characters, ${sandbox.output_depth} levels |`,
+    `| memory | \`memory_mb\` of the block: ${sandbox.memory_mb_min} to ${sandbox.memory_mb_max},`,
+    `| log | ${kibi(sandbox.log)}, a message ${kibi(sandbox.log_message)} |`,
+    `| error | message ${kibi(sandbox.error_message)}, stack ${kibi(sandbox.error_stack)} |`,
+    `| calls to the host | ${number(sandbox.host_calls)}, of them ${sandbox.host_calls_pending} at a time; an argument of ${mebi(sandbox.host_argument)}B |`,
+    `| timers | ${number(sandbox.timers)}, of them ${number(sandbox.timers_pending)} at a time |`,
+  ]
+  for (const row of rows) assert.ok(page.includes(row), row)
+})
