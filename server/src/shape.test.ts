@@ -14,7 +14,7 @@ test('each kind of fault has a sentence that says how to mend it', () => {
     [z.string(), undefined, 'It is missing.'],
     [z.string(), 3, 'It must be a string, not the number 3.'],
     [z.number(), 'three', 'It must be a number, not a string.'],
-    [z.coerce.number(), 'three', 'It must be a number, not something else.'],
+    [z.coerce.number(), 'three', 'It must be a number.'],
     [z.int(), 1.5, 'It must be a whole number, not the number 1.5.'],
     [z.boolean(), null, 'It must be true or false, not null.'],
     [z.array(z.string()), {}, 'It must be a list, not an object.'],

@@ -67,7 +67,7 @@ export function sentenceOf(issue: RawIssue): string {
   if (issue.input === undefined && issue.code !== 'unrecognized_keys') return 'It is missing.'
   switch (issue.code) {
     case 'invalid_type':
-      return `It must be ${nounOf(issue.expected)}, not ${kindOf(issue.input)}.`
+      return `It must be ${nounOf(issue.expected)}${isNothing(issue.input) ? '' : `, not ${kindOf(issue.input)}`}.`
     case 'too_small':
       return tooSmall(issue)
     case 'too_big':
@@ -112,11 +112,13 @@ const nounOf = (type: string): string => nouns[type] ?? `of the type ${type}`
 function kindOf(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'a list'
-  if (typeof value === 'number') return Number.isFinite(value) ? `the number ${value}` : 'something else'
+  if (typeof value === 'number') return `the number ${value}`
   if (typeof value === 'boolean') return String(value)
   return typeof value === 'string' ? 'a string' : 'an object'
 }
 
+/** What became of a text that was to be a number. */
+const isNothing = (value: unknown) => Number.isNaN(value)
 const isScalar = (value: unknown) =>
   typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
 
