@@ -18,10 +18,13 @@ export type RunningServer = {
   kill(): Promise<void>
   /** Starts it again on the same data. */
   start(): Promise<void>
-  /** Stops it as Ctrl-C would, and gives its exit code. */
+  /** Stops it as a supervisor would, and gives its exit code. */
   stop(): Promise<number | null>
+  /** Tells it and those it started, as Ctrl-C in a terminal does, where a group is told. */
+  interrupt(): Promise<number | null>
+  pid(): number
   remove(): Promise<void>
-  /** What it has written to its standard output so far. */
+  /** What it has written so far. */
   output(): string
 }
 
@@ -40,21 +43,30 @@ export async function startServer(more: Record<string, string> = {}): Promise<Ru
   }
   let child: ChildProcess | undefined
   let output = ''
-  const end = (signal: NodeJS.Signals) =>
+  const pid = () => {
+    if (child?.pid === undefined) throw new Error('the server was not started')
+    return child.pid
+  }
+  const end = (signal: NodeJS.Signals, told = pid()) =>
     new Promise<number | null>((done) => {
       if (!child || child.exitCode !== null || child.signalCode !== null) return done(child?.exitCode ?? null)
       child.once('exit', (code) => done(code))
-      child.kill(signal)
+      process.kill(told, signal)
     })
   const start = async () => {
     child = spawn(process.execPath, ['--no-warnings', 'server/src/main.ts'], {
       cwd: repository,
       env: environment,
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // The head of a group, as a shell makes it.
+      detached: true,
     })
-    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-      output += chunk
-    })
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (chunk: string) => {
+        output += chunk
+      })
+    }
+    child.stderr?.pipe(process.stderr)
     await ready(url, child)
   }
   await start()
@@ -69,6 +81,8 @@ export async function startServer(more: Record<string, string> = {}): Promise<Ru
     },
     kill: async () => void (await end('SIGKILL')),
     stop: () => end('SIGTERM'),
+    interrupt: () => end('SIGINT', -pid()),
+    pid,
     output: () => output,
     async remove() {
       await end('SIGKILL')

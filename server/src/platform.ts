@@ -22,12 +22,12 @@ export async function openPlatform(
 ): Promise<OpenPlatform> {
   const log = createLog(config)
   const seal = await openSeal(config)
-  const sandbox = await openSandbox({ workers: config.sandbox_workers, floor: config.sandbox_floor, log })
+  const stop = new AbortController()
+  const stopping = stop.signal
+  const sandbox = await openSandbox({ workers: config.sandbox_workers, floor: config.sandbox_floor, log, stopping })
   const mail = createMail(config, log)
   const fetch = createFetch(config)
   const engine = await openEngine({ database, log, clock })
-  const stop = new AbortController()
-  const stopping = stop.signal
   const platform: Platform = { stopping, config, clock, log, database, engine, sandbox, seal, mail, fetch }
   return {
     ...platform,

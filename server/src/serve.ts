@@ -30,7 +30,11 @@ export async function serve(config: Config, database: Database): Promise<void> {
   platform.log.info({ port: doors[0]?.port }, 'listening')
   console.log(`Flow answers at ${config.public_url} (API at /api/v1, its documentation at /docs). Ctrl-C stops it.`)
 
+  let isStopping = false
   const stop = async (signal: string) => {
+    // In a terminal Ctrl-C reaches us from the terminal and once more from npm.
+    if (isStopping) return
+    isStopping = true
     platform.log.info({ signal }, 'stopping')
     health.draining = true
     platform.announceStop()
@@ -41,6 +45,5 @@ export async function serve(config: Config, database: Database): Promise<void> {
     await platform.close(CLOSE_MS / 4)
     process.exit(0)
   }
-  process.once('SIGINT', stop)
-  process.once('SIGTERM', stop)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop)
 }

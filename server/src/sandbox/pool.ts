@@ -25,6 +25,8 @@ export type PoolStats = {
 export class Pool {
   readonly #size: number
   readonly #log: Log | undefined
+  /** Whoever stops the server may have told its workers so, too. */
+  readonly #stopping: AbortSignal | undefined
   readonly #floor: IsolationLevel
   readonly #queue = new FairQueue<Task>()
   readonly #tenants: Tenants
@@ -46,10 +48,11 @@ export class Pool {
   #lostWorkers = 0
   #isClosed = false
 
-  constructor(options: { workers: number; floor: IsolationLevel; log?: Log }) {
+  constructor(options: { workers: number; floor: IsolationLevel; log?: Log; stopping?: AbortSignal }) {
     // With one worker at most, everybody would have to wait for a long run.
     this.#size = Math.max(2, options.workers)
     this.#log = options.log
+    this.#stopping = options.stopping
     this.#floor = options.floor
     this.#tenants = new Tenants(this.#size)
     const { found, gaps } = launches(process.pid, options.floor)
@@ -270,11 +273,17 @@ export class Pool {
   #replace(worker: WorkerHost): void {
     if (!worker.isRetiring) {
       this.#lostWorkers++
-      this.#log?.warn({ reason: worker.reason, trouble: worker.trouble }, 'a sandbox worker ended')
+      this.#tell({ reason: worker.reason, trouble: worker.trouble }, 'a sandbox worker ended')
     }
     const isMissed = this.#workers.size === 0 || (this.#queue.length > 0 && this.#workers.size < this.#size)
     if (isMissed) this.#spawn()
     this.#dispatch()
+  }
+
+  /** Of a worker's trouble, as long as nobody has wished for it. */
+  #tell(fields: object, message: string): void {
+    if (this.#stopping?.aborted) this.#log?.info(fields, message)
+    else this.#log?.warn(fields, message)
   }
 
   /** It did not come up. A way that has never worked is given up; one that has is tried again. */
@@ -282,7 +291,7 @@ export class Pool {
     this.#failures++
     const { level } = worker.launch
     const trouble = worker.trouble.trim().slice(0, 500) || worker.reason || 'it ended without a word'
-    this.#log?.warn({ level, trouble }, 'a sandbox worker did not start')
+    this.#tell({ level, trouble }, 'a sandbox worker did not start')
     // One that was only slow, as on a machine that has too much to do, says nothing against its level.
     const isImpossible = worker.reason !== 'no boot' || this.#failures >= grace.boots
     if (!this.#hasWorked && isImpossible) {

@@ -27,10 +27,11 @@ export type Sandbox = {
 /** Returns before a worker is up, unless a floor has to be made sure of first; a run that comes early waits. Rejects
  *  when the floor can't be reached here. */
 export async function openSandbox(
-  options: { workers?: number; floor?: IsolationLevel; log?: Log } = {},
+  options: { workers?: number; floor?: IsolationLevel; log?: Log; stopping?: AbortSignal } = {},
 ): Promise<Sandbox> {
   const floor = options.floor ?? 'process'
-  const pool = new Pool({ workers: options.workers ?? availableParallelism(), floor, log: options.log })
+  const { workers = availableParallelism(), log, stopping } = options
+  const pool = new Pool({ workers, floor, log, stopping })
   if (floor !== 'process') await pool.firstWorker()
 
   return {

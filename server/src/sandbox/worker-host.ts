@@ -61,7 +61,12 @@ export class WorkerHost implements Seat {
     this.launch = launch
     this.#events = events
     const slate = this.#slate?.readable ?? 'ignore'
-    this.#child = spawn(launch.command, launch.args, { stdio: ['pipe', 'pipe', 'pipe', slate], env: { TZ: 'UTC' } })
+    this.#child = spawn(launch.command, launch.args, {
+      stdio: ['pipe', 'pipe', 'pipe', slate],
+      env: { TZ: 'UTC' },
+      // A group of its own: Ctrl-C in a terminal is told to the server's group, and what runs may end before it.
+      detached: true,
+    })
     this.#slate?.handedOver()
     dieFirst(this.#child.pid)
     this.#child.stdin?.on('error', () => {})

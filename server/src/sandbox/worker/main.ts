@@ -211,6 +211,10 @@ function readInto(buffer: Buffer): number {
   }
 }
 
+// Some stop a service by telling all of its processes. The server ends its workers, when what they run has ended; and
+// when it is gone, so is what they read.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
+
 const worker = await Worker.open()
 send({ t: 'ready', ...lock() })
 for (const messages of breaths()) {
