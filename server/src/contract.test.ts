@@ -134,7 +134,8 @@ test('no operation answers a method that its path does not have', async () => {
     const response = await fetch(requestOf(walked, ids, { key: organization.admin.api_key, method }))
 
     assert.equal(response.status, 405, `${method} ${walked.operation.path}`)
-    assert.deepEqual(response.headers.get('allow')?.split(', ').sort(), allowed.sort(), walked.name)
+    const told = allowed.includes('GET') ? [...allowed, 'HEAD'] : allowed
+    assert.deepEqual(response.headers.get('allow')?.split(', ').sort(), told.sort(), walked.name)
   }
 })
 
