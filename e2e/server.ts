@@ -14,6 +14,8 @@ export type RunningServer = {
   directory: string
   environment: Record<string, string>
   client(): Promise<PlatformClient>
+  /** The first key, as a header. */
+  credential(): Promise<{ 'x-api-key': string }>
   /** Ends it as a crash would. */
   kill(): Promise<void>
   /** Starts it again on the same data. */
@@ -69,16 +71,18 @@ export async function startServer(more: Record<string, string> = {}): Promise<Ru
     child.stderr?.pipe(process.stderr)
     await ready(url, child)
   }
+  const credential = async () => {
+    const { api_key } = JSON.parse(await readFile(join(directory, 'admin.json'), 'utf8')) as { api_key: string }
+    return { 'x-api-key': api_key }
+  }
   await start()
   return {
     url,
     directory,
     environment,
     start,
-    async client() {
-      const { api_key } = JSON.parse(await readFile(join(directory, 'admin.json'), 'utf8')) as { api_key: string }
-      return new PlatformClient({ base_url: url, auth_token: api_key })
-    },
+    credential,
+    client: async () => new PlatformClient({ base_url: url, auth_token: (await credential())['x-api-key'] }),
     kill: async () => void (await end('SIGKILL')),
     stop: () => end('SIGTERM'),
     interrupt: () => end('SIGINT', -pid()),

@@ -67,3 +67,60 @@ async function tellAll(server: Server): Promise<number | null> {
   for (const worker of started.split(' ').filter(Boolean)) process.kill(Number(worker), 'SIGTERM')
   return server.stop()
 }
+
+/** A workflow that only waits, as long as told. */
+async function waiting(flow: PlatformClient, seconds: number) {
+  const nodes = [{ id: 'pause', type: 'wait' as const, seconds }]
+  const { id } = await flow.workflows.create({ name: 'Pause', slug: 'pause', nodes })
+  return id
+}
+
+test('a caller that waits for an execution is answered 202 when the server is stopped', async (t) => {
+  const server = await startServer()
+  t.after(server.remove)
+  const flow = await server.client()
+  const workflow_id = await waiting(flow, 20)
+  const answer = fetch(`${server.url}/api/v1/workflows/${workflow_id}/execute`, {
+    method: 'POST',
+    headers: { ...(await server.credential()), 'content-type': 'application/json', prefer: 'wait=30' },
+    body: '{}',
+  })
+  while ((await flow.workflows.listExecutions({ workflow_id, status: 'waiting' })).total === 0) await sleep(20)
+
+  const code = await server.stop()
+
+  const response = await answer
+  const told = (await response.json()) as { status: string; completed_at: string | null }
+  assert.equal(code, 0)
+  assert.equal(response.status, 202)
+  assert.deepEqual([told.status, told.completed_at], ['waiting', null])
+})
+
+test('whoever follows an execution is let go without its end, and hears the rest from the next server', async (t) => {
+  const server = await startServer()
+  t.after(server.remove)
+  const flow = await server.client()
+  const workflow_id = await waiting(flow, 5)
+  const { id } = await flow.workflows.execute({ workflow_id })
+  const follow = async (more: Record<string, string> = {}) => {
+    const headers = { ...(await server.credential()), ...more }
+    const answer = await fetch(`${server.url}/api/v1/workflows/${workflow_id}/executions/${id}/events`, { headers })
+    return answer.text()
+  }
+  const first = follow()
+  while ((await flow.workflows.getExecution({ workflow_id, execution_id: id })).status !== 'waiting') await sleep(20)
+  await sleep(300)
+
+  const code = await server.stop()
+  const heard = await first
+  await server.start()
+  const last = [...heard.matchAll(/^id: (\d+)$/gm)].at(-1)?.[1] ?? 'none'
+  const rest = await follow({ 'last-event-id': last })
+
+  assert.equal(code, 0)
+  assert.match(heard, /^event: node\.started$/m)
+  assert.doesNotMatch(heard, /^event: end$/m)
+  assert.match(rest, /^event: execution\.completed$/m)
+  assert.match(rest, /^event: end$/m)
+  assert.equal((await follow()).replaceAll(': still here\n\n', ''), heard + rest.replace('retry: 1000\n\n', ''))
+})
