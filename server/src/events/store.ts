@@ -11,11 +11,13 @@ const meets = raw(`i.organization_id = e.organization_id and (i.workspace_id is 
   and i.event_type in (e.type, split_part(e.type, '.', 1) || '.*', '*')`)
 
 /** A part of a statement (to be named in a `with`): puts the events that somebody wants into the outbox, and gives them.
- *  `rows` has the columns of an event. That anybody at all wants any is asked once, before a row is read. */
-export const put = (rows: Sql): Sql => sql`
+ *  `rows` has the columns of an event but its data, and whatever else `data`, an expression over a row `e`, is made
+ *  from. That anybody at all wants any is asked once, before a row is read; then for each row, with its index (the
+ *  offsets keep the planner from joining what others want); and the data is made of those that are wanted. */
+export const put = (rows: Sql, data: Sql): Sql => sql`
   insert into platform_events (${columns}, due_at)
-  select ${columns}, at from (${rows}) e
-  where (select exists (select from event_interests)) and exists (select from event_interests i where ${meets})
+  select e.id, e.organization_id, e.workspace_id, e.type, ${data}, e.at, e.depth, e.at from (${rows} offset 0) e
+  where (select exists (select from event_interests)) and exists (select from event_interests i where ${meets} offset 0)
   returning id`
 
 /** A part of a statement: wakes the dispatchers when there is anything in `put`, the name of such a part. It has to be
@@ -25,11 +27,14 @@ export const ring = (put: string): Sql =>
 
 export const putAll = (db: Db, events: PlatformEvent[]): Promise<number> =>
   db.run(sql`
-    with put as (${put(sql`
+    with put as (${put(
+      sql`
       select * from unnest(${events.map(({ id }) => id)}::uuid[], ${events.map((event) => event.organization_id)}::uuid[],
         ${events.map(({ workspace_id }) => workspace_id)}::uuid[], ${events.map(({ type }) => type)}::text[],
         ${events.map(({ data }) => JSON.stringify(data))}::json[], ${events.map(({ at }) => at)}::timestamptz[],
-        ${events.map(({ depth }) => depth)}::integer[]) as t (${columns})`)})
+        ${events.map(({ depth }) => depth)}::integer[]) as t (${columns})`,
+      raw('e.data'),
+    )})
     ${ring('put')}`)
 
 export type Listener = { db: Db; organization_id: string; workspace_id: string | null }

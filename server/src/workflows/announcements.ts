@@ -22,14 +22,17 @@ const announced = new Map<string, Announced>([
 
 const wire = (time: string) => `to_char(${time} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
 
-/** An event from an execution `e` and what is told of it, `t`. The execution may be older than what is told. */
-const columns = raw(`t.id, e.organization_id, e.workspace_id, t.type, json_build_object(
-  'execution_id', e.id, 'workflow_id', e.workflow_id,
+/** An event, from an execution `x` and what is told of it, `t`. The execution may be older than what is told. */
+const columns = raw(`t.id, x.organization_id, x.workspace_id, t.type, t.at, x.event_depth as depth, t.status, t.error,
+  t.waiting_until, x.id as execution_id, x.workflow_id, x.trigger_type, x.started_by,
+  coalesce(x.started_at, t.started_at) as started_at`)
+
+const data = raw(`json_build_object('execution_id', e.execution_id, 'workflow_id', e.workflow_id,
   'workflow_slug', (select c.slug from components c where c.id = e.workflow_id),
-  'workspace_id', e.workspace_id, 'status', t.status, 'error', t.error::json,
-  'started_at', ${wire('coalesce(e.started_at, t.started_at)')}, 'waiting_until', ${wire('t.waiting_until')},
-  'completed_at', ${wire(`case when t.status in ('running', 'waiting') then null else t.at end`)},
-  'trigger', json_build_object('type', e.trigger_type, 'by', e.started_by)) as data, t.at, e.event_depth as depth`)
+  'workspace_id', e.workspace_id, 'status', e.status, 'error', e.error::json,
+  'started_at', ${wire('e.started_at')}, 'waiting_until', ${wire('e.waiting_until')},
+  'completed_at', ${wire(`case when e.status not in ('running', 'waiting') then e.at end`)},
+  'trigger', json_build_object('type', e.trigger_type, 'by', e.started_by))`)
 
 /** For a `with`: announces what these entries say of the executions in `owned`. */
 export function announcements(entries: Entry[]): Sql {
@@ -40,7 +43,9 @@ export function announcements(entries: Entry[]): Sql {
       return one ? [{ ...one, execution_id, at, error, waiting_until, started_at: patch?.started_at }] : []
     }),
   )
-  return put(sql`
+  // Most writings tell only of nodes.
+  if (told.length === 0) return sql`select where false`
+  const rows = sql`
     select ${columns}
     from unnest(
       ${told.map(newId)}::uuid[], ${told.map(({ execution_id }) => execution_id)}::uuid[],
@@ -50,12 +55,15 @@ export function announcements(entries: Entry[]): Sql {
       ${told.map(({ waiting_until }) => waiting_until ?? null)}::timestamptz[]
     ) as t (id, execution_id, type, status, at, error, started_at, waiting_until)
     join owned o on o.run_id = t.execution_id
-    join executions e on e.id = t.execution_id`)
+    join executions x on x.id = t.execution_id`
+  return put(rows, data)
 }
 
 /** For a `with`: announces the end of the execution in `e`. */
-export const cancellation = (at: string): Sql =>
-  put(sql`
+export function cancellation(at: string): Sql {
+  const rows = sql`
     select ${columns}
-    from e, (values (${newId()}::uuid, 'workflow.cancelled', 'cancelled', ${at}::timestamptz, null::text,
-      null::timestamptz, null::timestamptz)) as t (id, type, status, at, error, started_at, waiting_until)`)
+    from e as x, (values (${newId()}::uuid, 'workflow.cancelled', 'cancelled', ${at}::timestamptz, null::text,
+      null::timestamptz, null::timestamptz)) as t (id, type, status, at, error, started_at, waiting_until)`
+  return put(rows, data)
+}
