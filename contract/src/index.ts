@@ -5,8 +5,9 @@ import { auth } from './auth.ts'
 import { billing } from './billing.ts'
 import { components } from './components.ts'
 import { organizations } from './organizations.ts'
+import { triggers } from './triggers.ts'
 import { users } from './users.ts'
 import { workflows } from './workflows.ts'
 
-export const contract = { audit, auth, billing, components, organizations, users, workflows }
+export const contract = { audit, auth, billing, components, organizations, triggers, users, workflows }
 export type Contract = typeof contract

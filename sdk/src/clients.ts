@@ -42,6 +42,7 @@ class Namespaces {
   readonly codeBlocks: Typed<'code_block'>
   readonly schemas: Typed<'schema'>
   readonly organizations: Methods<typeof contract.organizations>
+  readonly triggers: Methods<typeof contract.triggers>
   readonly users: Methods<typeof contract.users>
   readonly workflows: Methods<typeof contract.workflows>
 
@@ -53,6 +54,7 @@ class Namespaces {
     this.codeBlocks = typed(this.components, 'code_block')
     this.schemas = typed(this.components, 'schema')
     this.organizations = methodsOf(contract.organizations, transport, defaults)
+    this.triggers = methodsOf(contract.triggers, transport, defaults)
     this.users = methodsOf(contract.users, transport, defaults)
     this.workflows = methodsOf(contract.workflows, transport, defaults)
   }

@@ -13,8 +13,10 @@ import { addressOf, peerOf } from './http/address.ts'
 import { mountDocs } from './http/docs.ts'
 import { createEdge } from './http/edge.ts'
 import { type Health, mountHealth } from './http/health.ts'
+import { mountHooks } from './http/hooks.ts'
 import type { Metrics } from './http/metrics.ts'
 import * as organizations from './organizations/organizations.ts'
+import * as triggers from './triggers/triggers.ts'
 import * as users from './users/users.ts'
 import * as workflows from './workflows/workflows.ts'
 
@@ -31,12 +33,14 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('billing', contract.billing, billing)
   serve('components', contract.components, components)
   serve('organizations', contract.organizations, organizations)
+  serve('triggers', contract.triggers, triggers)
   serve('users', contract.users, users)
   serve('workflows', contract.workflows, workflows, workflows)
 
   mountDocs(app)
   open()
 
+  mountHooks(app, platform, metrics, triggers)
   mountHealth(app, platform, metrics, health)
   app.get('/.well-known/jwks.json', async (c) =>
     c.json(await auth.jwks(platform), 200, { 'cache-control': 'max-age=300' }),

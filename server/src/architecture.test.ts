@@ -11,6 +11,7 @@ import { test } from 'node:test'
 const rows = [
   ['main', 'serve', 'welcome', 'housekeeping'],
   ['app', 'platform'],
+  ['triggers'],
   ['workflows'],
   ['components'],
   ['organizations', 'auth', 'users', 'keys', 'billing', 'audit', 'events'],

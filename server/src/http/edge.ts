@@ -351,7 +351,7 @@ async function noteRefusal(asked: Asked, ctx: Context, doors: Doors, failure: Fa
     .catch((error: unknown) => ctx.log.error({ err: error }, 'a refusal was not noted'))
 }
 
-function requestId(request: Request): string {
+export function requestId(request: Request): string {
   const given = request.headers.get('x-request-id')
   return given && z.uuid().safeParse(given).success ? given : newId()
 }

@@ -1,11 +1,11 @@
-/** Rate limits: so many requests a minute for each credential, fewer for each address where nobody is known yet.
- *  They protect this process and are counted in it. */
+/** Rate limits: so many requests a minute for each credential and for each webhook, fewer for each address where nobody
+ *  is known yet. They protect this process and are counted in it. */
 
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import type { Config } from '../config.ts'
 import { tooMany } from '../failure.ts'
 
-type Kind = 'actor' | 'public' | 'sign_in'
+type Kind = 'actor' | 'public' | 'sign_in' | 'hook'
 
 export type Limits = {
   /** Counts one request, or refuses it; answers what is left, as `RateLimit` headers. */
@@ -23,6 +23,7 @@ export function openLimits(config: Pick<Config, 'rate_limit_per_minute' | 'sign_
     actor: new RateLimiterMemory({ points: config.rate_limit_per_minute, duration }),
     public: new RateLimiterMemory({ points: Math.min(600, config.rate_limit_per_minute), duration }),
     sign_in: new RateLimiterMemory({ points: config.sign_in_limit_per_minute, duration }),
+    hook: new RateLimiterMemory({ points: config.rate_limit_per_minute, duration }),
   }
   const bad = new RateLimiterMemory({ points: BAD_CREDENTIALS_PER_MINUTE, duration })
   return {

@@ -33,7 +33,7 @@ export async function readBody(request: Request, bytes_max = BODY_BYTES_MAX): Pr
   return { text, fields: value as Record<string, unknown> }
 }
 
-async function readBytes(request: Request, bytes_max: number): Promise<Uint8Array> {
+export async function readBytes(request: Request, bytes_max: number): Promise<Uint8Array> {
   const tooLarge = new Failure('PAYLOAD_TOO_LARGE', `The body may have at most ${bytes_max} bytes.`)
   const declared = request.headers.get('content-length')
   if (declared !== null && Number(declared) > bytes_max) throw tooLarge
@@ -52,7 +52,7 @@ async function readBytes(request: Request, bytes_max: number): Promise<Uint8Arra
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-function decode(bytes: Uint8Array): string {
+export function decode(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes)
   } catch {
@@ -135,7 +135,7 @@ export function readInput(
   throw invalid([...stray, ...faults])
 }
 
-function queryOf(query: URLSearchParams): Record<string, string | string[]> {
+export function queryOf(query: URLSearchParams): Record<string, string | string[]> {
   const fields: Record<string, string | string[]> = {}
   for (const key of new Set(query.keys())) {
     const values = query.getAll(key)

@@ -265,7 +265,11 @@ async function begin(ctx: Context, made: Beginning, prepare?: (id: string) => Pr
 }
 
 /** The execution when it has ended, or when the time is over. */
-export async function settled(ctx: Context, { id, workflow_id }: Execution, seconds: number): Promise<Execution> {
+export async function settled(
+  ctx: Context,
+  { id, workflow_id }: Pick<Execution, 'id' | 'workflow_id'>,
+  seconds: number,
+): Promise<Execution> {
   const { database } = ctx.platform
   await untilEnded({ database, organization_id: ctx.organization_id, execution_id: id, signal: ctx.signal }, seconds)
   return getExecution(ctx, { workflow_id, execution_id: id })
