@@ -31,8 +31,8 @@ export type RunningServer = {
 }
 
 export async function startServer(more: Record<string, string> = {}): Promise<RunningServer> {
-  const directory = await mkdtemp(join(tmpdir(), 'flow-e2e-'))
-  const port = await freePort()
+  const directory = more.FLOW_DATA_DIR ?? (await mkdtemp(join(tmpdir(), 'flow-e2e-')))
+  const port = Number(more.PORT ?? (await freePort()))
   const url = `http://localhost:${port}`
   const environment = {
     PATH: `${join(repository, 'node_modules/.bin')}:${process.env.PATH}`,
@@ -110,7 +110,7 @@ async function ready(url: string, child: ChildProcess): Promise<void> {
   throw new Error('the server was not ready within 30 seconds')
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((found) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
       const address = probe.address()

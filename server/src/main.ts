@@ -13,7 +13,10 @@ try {
   const opening = connect({ ...config, directory: config.data_directory, pool_max: config.database_pool })
   const reading = import('./serve.ts')
   const [database, { serve }] = await Promise.all([opening, reading])
-  await serve(config, database)
+  await serve(config, database).catch(async (error: unknown) => {
+    if (error instanceof BadConfig) await database.close()
+    throw error
+  })
 } catch (error) {
   if (!(error instanceof BadConfig || error instanceof DatabaseRefused)) throw error
   console.error(`Flow did not start.\n${error.message}`)

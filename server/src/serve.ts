@@ -1,4 +1,5 @@
-/** The life of the server: platform → first organization → app → listen → wait → close. */
+/** The life of the server: ports → platform → first organization → app → wait → close. The ports come first: a start
+ *  that can't have them has made nothing and printed no key. Nobody is served before everything is there. */
 
 import { createApp } from './app.ts'
 import { openSecrets } from './auth/auth.ts'
@@ -6,27 +7,26 @@ import type { Config } from './config.ts'
 import type { Database } from './db/db.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import type { Health } from './http/health.ts'
-import { listen, listenMetrics } from './http/listen.ts'
-import { createMetrics } from './http/metrics.ts'
+import { createEntrance, type Entrance, type Listening, listen, listenMetrics } from './http/listen.ts'
+import { createMetrics, type Metrics } from './http/metrics.ts'
 import { openPlatform } from './platform.ts'
 import { welcome } from './welcome.ts'
 
 const CLOSE_MS = 10_000
 
 export async function serve(config: Config, database: Database): Promise<void> {
+  const metrics = createMetrics()
+  const entrance = createEntrance()
+  const doors = await openDoors(config, entrance, metrics)
   const platform = await openPlatform(config, { database })
   await openSecrets(platform)
-  const metrics = createMetrics()
   const health: Health = { draining: false }
   const app = createApp(platform, metrics, health)
   await welcome(platform)
   await platform.engine.work(platform)
   const housekeeping = startHousekeeping(platform)
+  entrance.open(app)
 
-  const doors = [await listen(app, config.host, config.port)]
-  if (config.metrics_port !== undefined) {
-    doors.push(await listenMetrics(metrics.registry, config.host, config.metrics_port))
-  }
   platform.log.info({ port: doors[0]?.port }, 'listening')
   console.log(`Flow answers at ${config.public_url} (API at /api/v1, its documentation at /docs). Ctrl-C stops it.`)
 
@@ -46,4 +46,11 @@ export async function serve(config: Config, database: Database): Promise<void> {
     process.exit(0)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop)
+}
+
+async function openDoors(config: Config, entrance: Entrance, metrics: Metrics): Promise<Listening[]> {
+  const { host, port, metrics_port } = config
+  const doors = [await listen(entrance, host, port)]
+  if (metrics_port !== undefined) doors.push(await listenMetrics(metrics.registry, host, metrics_port))
+  return doors
 }

@@ -14,6 +14,7 @@ import { join, resolve } from 'node:path'
 import type { Adapter, Answer, Reading, Session, Tenant } from './adapter.ts'
 import { Conversation } from './conversation.ts'
 import { type Database, type Sql, sql } from './db.ts'
+import { refuseFullDisk } from './directory.ts'
 import { Thread } from './embedded-thread.ts'
 import { DatabaseFault, DatabaseUnavailable } from './faults.ts'
 import { Hold } from './hold.ts'
@@ -31,6 +32,8 @@ export type EmbeddedOptions = {
   wait_timeout_ms: number
 }
 
+/** The database's own directory in the data directory. */
+const DATABASE = 'postgres'
 const GUARD_EVERY_MS = 250
 const STARTS_MAX = 3
 
@@ -40,6 +43,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> 
   const directory = resolve(options.directory)
   const unlock = lockDirectory(directory)
   try {
+    refuseFullDisk(directory, DATABASE)
     const embedded = new Embedded({ ...options, directory }, unlock)
     await embedded.start()
     return embedded
@@ -204,7 +208,7 @@ export class Embedded implements Adapter {
     const conversation = new Conversation((bytes) => this.#thread?.send(bytes))
     conversation.onNotification = (channel, payload) => this.#listeners.notified(channel, payload)
     this.#thread = await Thread.start(
-      { directory: join(directory, 'postgres'), durability },
+      { directory: join(directory, DATABASE), durability },
       { answered: (bytes) => conversation.received(bytes), lost: (reason) => this.#lost(reason) },
     )
     this.#conversation = conversation

@@ -1,16 +1,40 @@
 /** The socket: Node's HTTP server with bounds that slow or crooked clients can't stretch, and a close that lets
- *  answers finish. */
+ *  answers finish. A port is taken before there is anything behind it; until then, who asks is told to come again. */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
 import type { Registry } from 'prom-client'
+import { BadConfig } from '../config.ts'
 import { newId } from '../context.ts'
 
 export type Listening = { port: number; close(deadline_ms: number): Promise<void> }
 
-export async function listen(app: Hono, host: string, port: number): Promise<Listening> {
+type App = Pick<Hono, 'fetch'>
+export type Entrance = App & {
+  /** From now on it is this app that answers. */
+  open(app: App): void
+}
+
+/** What listens while the rest is being opened. */
+export function createEntrance(): Entrance {
+  let app: App | undefined
+  return {
+    fetch: (...asked) => app?.fetch(...asked) ?? starting(),
+    open: (opened) => {
+      app = opened
+    },
+  }
+}
+
+function starting(): Response {
+  const problem = { code: 'UNAVAILABLE', message: 'Flow is starting.', details: [], request_id: newId() }
+  return Response.json(problem, { status: 503, headers: { 'retry-after': '1', 'cache-control': 'no-store' } })
+}
+
+/** Throws `BadConfig` when the port can't be had. */
+export async function listen(app: App, host: string, port: number): Promise<Listening> {
   const answer = getRequestListener(app.fetch)
   const server = createServer(
     {
@@ -26,7 +50,7 @@ export async function listen(app: Hono, host: string, port: number): Promise<Lis
       refuse(response, crooked)
     },
   )
-  return opened(server, host, port)
+  return opened(server, host, port, 'PORT')
 }
 
 /** Metrics on a port of their own, for a network that only the operator's machines are in. */
@@ -39,11 +63,12 @@ export const listenMetrics = (registry: Registry, host: string, port: number): P
     }),
     host,
     port,
+    'FLOW_METRICS_PORT',
   )
 
-async function opened(server: Server, host: string, port: number): Promise<Listening> {
+async function opened(server: Server, host: string, port: number, setting: string): Promise<Listening> {
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
+    server.once('error', (error) => reject(refused(error, host, port, setting)))
     server.listen(port, host, resolve)
   })
   return {
@@ -60,6 +85,27 @@ async function opened(server: Server, host: string, port: number): Promise<Liste
         })
       }),
   }
+}
+
+function refused(error: NodeJS.ErrnoException, host: string, port: number, setting: string): Error {
+  const { code = '' } = error
+  if (code === 'EADDRINUSE') {
+    return new BadConfig(
+      `${setting}: the port ${port} of ${host} is in use by another program, perhaps another Flow. Stop that one, or ` +
+        `set ${setting} to another port.`,
+    )
+  }
+  if (code === 'EACCES') {
+    return new BadConfig(
+      `${setting}: this user may not listen on the port ${port}. Set ${setting} to one above 1023, or start Flow as a ` +
+        'user who may.',
+    )
+  }
+  if (!['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'ENOTFOUND', 'EAI_AGAIN', 'EINVAL'].includes(code)) return error
+  return new BadConfig(
+    `FLOW_HOST: this machine has no address "${host}". Set FLOW_HOST to one of its own: 127.0.0.1 for callers on this ` +
+      'machine only, 0.0.0.0 for all.',
+  )
 }
 
 /** Node's parser accepts what proxies read differently: those are the roots of request smuggling. */
