@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -97,6 +97,17 @@ test('a data directory that may not be written is refused', async (t) => {
 
   assertRefused(refused, /^FLOW_DATA_DIR: this user may not write in .*Give it to the user that Flow runs as/m)
   assert.deepEqual(await readdir(directory), [])
+})
+
+test('the data directory that a start makes is readable by its owner only', async (t) => {
+  const parent = await mkdtemp(join(tmpdir(), 'flow-e2e-'))
+  const server = await startServer({ FLOW_DATA_DIR: join(parent, 'made') })
+  t.after(async () => {
+    await server.remove()
+    await rm(parent, { recursive: true, force: true })
+  })
+
+  assert.equal((await stat(server.directory)).mode & 0o077, 0)
 })
 
 test('while it starts, a server answers nothing but that it starts', async (t) => {

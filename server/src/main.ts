@@ -1,6 +1,7 @@
 /** Starts Flow, or says in a sentence why not. The database opens in a thread of its own while the rooms are being
  *  read, and what Node compiled is kept for the next start: the two make half of the time to the first answer. */
 
+import { mkdirSync } from 'node:fs'
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { BadConfig, readConfig } from './config.ts'
@@ -9,7 +10,7 @@ import { DatabaseRefused } from './db/faults.ts'
 
 try {
   const config = readConfig()
-  enableCompileCache(join(config.data_directory, 'compile-cache'))
+  keepCompiled(config.data_directory)
   const opening = connect({ ...config, directory: config.data_directory, pool_max: config.database_pool })
   const reading = import('./serve.ts')
   const [database, { serve }] = await Promise.all([opening, reading])
@@ -21,4 +22,14 @@ try {
   if (!(error instanceof BadConfig || error instanceof DatabaseRefused)) throw error
   console.error(`Flow did not start.\n${error.message}`)
   process.exit(1)
+}
+
+/** What Node compiled lies beside the database, in a directory that is its owner's only. */
+function keepCompiled(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    enableCompileCache(join(directory, 'compile-cache'))
+  } catch {
+    // What is wrong with the directory is said by whoever needs it: the database does, the cache does not.
+  }
 }
