@@ -1,8 +1,10 @@
 /** Runs the demo: the ticket report over `demo/tickets.csv`, against the server that is running, or against one that
- *  it starts and stops itself. `npm run demo -- other.csv` takes another file. */
+ *  it starts and stops itself: however the demo ends, that server has ended before. `npm run demo -- other.csv` takes
+ *  another file. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import { type FlowEvent, PlatformClient } from '@flow/sdk'
 
@@ -12,11 +14,40 @@ type NodeEvent = { node_id: string | null; duration_ms?: number; error?: { messa
 const { FLOW_DATA_DIR = './.flow', FLOW_API_KEY, PORT = '8080', FLOW_URL = `http://localhost:${PORT}` } = process.env
 const file = process.argv[2] ?? new URL('./tickets.csv', import.meta.url)
 
-const server = (await answers()) ? undefined : await startServer()
+/** Ours, not one that was running. */
+let server: ChildProcess | undefined
+let isEnding = false
+
+const { SIGINT, SIGTERM, SIGHUP, SIGPIPE } = constants.signals
+for (const [signal, number] of Object.entries({ SIGINT, SIGTERM, SIGHUP })) process.on(signal, () => end(128 + number))
+// Whoever read what is printed has left, as `head` does.
+process.stdout.on('error', () => end(128 + SIGPIPE))
+process.on('uncaughtException', fail)
+process.on('exit', () => server?.kill('SIGTERM'))
+
 try {
+  if (!(await answers())) await startServer()
   await run()
-} finally {
-  server?.kill('SIGTERM')
+  await end(0)
+} catch (error) {
+  fail(error)
+}
+
+function fail(error: unknown): void {
+  if (!isEnding) console.error(error instanceof Error ? error.message : error)
+  void end(1)
+}
+
+/** Ends the demo, after the server that it has started. */
+async function end(code: number): Promise<void> {
+  if (isEnding) return
+  isEnding = true
+  if (server && server.exitCode === null && server.signalCode === null) {
+    const hasEnded = new Promise((ended) => server?.once('exit', ended))
+    server.kill('SIGTERM')
+    await hasEnded
+  }
+  process.exit(code)
 }
 
 async function run(): Promise<void> {
@@ -54,19 +85,19 @@ async function answers(): Promise<boolean> {
   )
 }
 
-async function startServer(): Promise<ChildProcess> {
+async function startServer(): Promise<void> {
   console.log('No server answers; one is started for the demo.')
   const main = new URL('../server/src/main.ts', import.meta.url).pathname
   const child = spawn(process.execPath, [main], {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { FLOW_LOG_LEVEL: 'warn', ...process.env },
   })
+  server = child
   for (let tries = 0; tries < 300; tries += 1) {
-    if (await answers()) return child
+    if (await answers()) return
     if (child.exitCode !== null) throw new Error('The server did not start.')
     await new Promise((go) => setTimeout(go, 100))
   }
-  child.kill('SIGTERM')
   throw new Error('The server did not answer within 30 seconds.')
 }
 

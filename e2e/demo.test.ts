@@ -1,7 +1,7 @@
 /** The demo as a person runs it, and with the server killed in its middle. */
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { type RunningServer, repository, startServer } from './server.ts'
@@ -75,6 +75,43 @@ test('a server that is killed in the middle of the demo goes on where it was, an
     assert.deepEqual([...new Set(completed)], completed, 'a node was recorded twice')
   }
 })
+
+for (const [way, leave, expected] of [
+  ['told to end', (child: ChildProcess) => child.kill('SIGTERM'), 143],
+  ['interrupted', (child: ChildProcess) => child.kill('SIGINT'), 130],
+  ['whose terminal is closed', (child: ChildProcess) => child.kill('SIGHUP'), 129],
+  ['whose reader has left', (child: ChildProcess) => child.stdout?.destroy(), 141],
+] as const) {
+  test(`a demo ${way} leaves no server behind that it has started`, async (t) => {
+    const server = await startServer()
+    t.after(server.remove)
+    await server.stop()
+    const child = spawn(process.execPath, ['--no-warnings', join(repository, 'demo/run.ts')], {
+      cwd: repository,
+      env: server.environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    t.after(() => child.kill('SIGKILL'))
+    await new Promise<void>((runs) => {
+      let text = ''
+      child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+        if (text.includes('… ')) runs()
+      })
+    })
+
+    leave(child)
+    const code = await new Promise((done) => child.once('exit', done))
+
+    assert.equal(code, expected)
+    await assert.rejects(fetch(`${server.url}/healthz`))
+    // The directory is free, and what was begun goes on.
+    await server.start()
+    const flow = await server.client()
+    const { items } = await flow.workflows.list({ search: 'ticket report' })
+    assert.equal(items.length, 1)
+  })
+}
 
 test('Ctrl-C stops the server cleanly, and it starts again on the same data', async (t) => {
   const server = await startServer()
