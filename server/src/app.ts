@@ -40,7 +40,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   mountDocs(app)
   open()
 
-  mountHooks(app, platform, metrics, triggers)
+  mountHooks(app, platform, metrics, { ...triggers, answerCallback: workflows.answerCallback })
   mountHealth(app, platform, metrics, health)
   app.get('/.well-known/jwks.json', async (c) =>
     c.json(await auth.jwks(platform), 200, { 'cache-control': 'max-age=300' }),

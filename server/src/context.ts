@@ -6,7 +6,7 @@ import type { Grant, Permission } from '@flow/contract/access'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import type { Database, Db } from './db/db.ts'
-import type { Engine, Run } from './engine/engine.ts'
+import type { Engine, RunName } from './engine/engine.ts'
 import type { GuardedFetch } from './fetch.ts'
 import type { Mail } from './mail.ts'
 import type { Sandbox } from './sandbox/sandbox.ts'
@@ -47,7 +47,11 @@ export type Context = Scope & {
   address: string
   log: Logger
   /** Enqueues a durable run in this transaction: it starts if and only if the transaction commits. */
-  start<Input>(run: Run<Input>, input: Input, options?: { id?: string; at?: string }): Promise<void>
+  start<Input>(
+    run: RunName<Input>,
+    input: Input,
+    options?: { id?: string; at?: string; priority?: number },
+  ): Promise<void>
   /** How long the caller is willing to wait for the end of what it starts (`Prefer: wait=N`), in seconds. */
   wait_seconds: number
   platform: Platform
@@ -104,4 +108,14 @@ export function contextOf(
     signal: new AbortController().signal,
   }
   return ctx
+}
+
+/** The same context in a transaction: what it reads, writes and starts is of it. */
+export function within(ctx: Context, db: Db): Context {
+  const inside: Context = {
+    ...ctx,
+    db,
+    start: (run, input, options) => ctx.platform.engine.start(inside, run, input, options),
+  }
+  return inside
 }

@@ -34,6 +34,8 @@ export type Seal = {
   rewrap(sealed: string): string | undefined
   /** A key of 32 bytes for one purpose. It changes with the master key: use it for what lives minutes, not years. */
   derive(purpose: string): Buffer
+  /** The same for every master key there is, the newest first: to recognise what an older one made. */
+  deriveAll(purpose: string): Buffer[]
 }
 
 /** A sealed text that this process cannot open. Its message never holds any of the text. */
@@ -85,6 +87,7 @@ export function createSeal(master_keys: string): Seal {
       return format(newest.id, encrypt(newest.wrapping, unwrap(key_id, wrapped), `key:${newest.id}`), secret)
     },
     derive: (purpose) => expand(newest.root, `derive:${purpose}`),
+    deriveAll: (purpose) => keys.map(({ root }) => expand(root, `derive:${purpose}`)),
   }
 }
 

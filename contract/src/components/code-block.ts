@@ -1,10 +1,7 @@
 /** Code blocks: a function in one of five languages, with its limits. */
 
 import { z } from 'zod'
-import { Json } from '../common.ts'
-
-/** A JSON Schema (2020-12) as an object. */
-export const JsonSchema = z.record(z.string(), Json).describe('A JSON Schema, draft 2020-12.')
+import { JsonSchema } from '../json-schema.ts'
 
 export const CodeBlockConfig = z
   .strictObject({

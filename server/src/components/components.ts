@@ -13,6 +13,8 @@ import { configFaults, digestOf, parseConfig, referencesOf } from './rules.ts'
 import * as store from './store.ts'
 import { dropTrigger, keepTrigger } from './triggers.ts'
 
+export { jsonSchemaOf } from './schema-rules.ts'
+
 type Ops = typeof contract
 
 /** The draft's place among the versions, where references are kept. */
@@ -99,7 +101,7 @@ export async function publish(ctx: Context, input: Parsed<Ops['publish']>): Prom
   const asked = input.version ? await store.findVersion(ctx, component.id, version) : undefined
   const kept = asked ?? (await keep(ctx, component, version, input.changelog))
   if (kept.status === 'published') return kept
-  const faults = await publishFaults(ctx, component.type, kept.config as Component['config'])
+  const faults = await publishFaults(ctx, { ...component, config: kept.config } as Component)
   if (faults.length > 0) {
     throw conflict(
       `"${component.slug}" can't be published yet: ${faults.length} of its parts are not in order.`,
@@ -142,11 +144,11 @@ async function checked(ctx: Context, type: ComponentType, config: unknown): Prom
 
 /** What stands in the way of publishing: faults of the configuration, references without a published version, and code
  *  that could not run. */
-async function publishFaults(ctx: Context, type: ComponentType, config: Component['config']): Promise<FieldError[]> {
+async function publishFaults(ctx: Context, { id, type, config }: Component): Promise<FieldError[]> {
   const faults = configFaults(type, config)
   for (const { field, ref, type: wanted } of referencesOf(type, config)) {
     const used = await store.findByRef(ctx, ref.split('@')[0] ?? '', wanted)
-    if (used?.published_version) continue
+    if (used?.published_version || used?.id === id) continue
     faults.push({ field: `config.${field}`, message: `The ${wanted} "${ref}" has no published version.` })
   }
   return [...faults, ...(await codeFaults(ctx.platform.sandbox, ctx.organization_id, type, config))]

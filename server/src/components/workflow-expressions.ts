@@ -2,6 +2,7 @@
  *  and its conditions read only nodes that come before: what has ended when they are evaluated. */
 
 import type { FieldError } from '@flow/contract/common'
+import type { WorkflowNode } from '@flow/contract/components/workflow'
 import {
   compileExpression,
   compileTemplate,
@@ -14,14 +15,17 @@ import {
 } from '../expressions/expressions.ts'
 import type { Graph, GraphEdge, GraphNode } from './workflow-rules.ts'
 
-const names = ['input', 'nodes', 'vars']
+const names = ['input', 'nodes', 'vars', 'execution', 'callbacks']
 const known: Known = { names }
 /** The variables of the input of a `map`'s calls. */
 const knownInMap: Known = { names: [...names, 'item', 'index'] }
 /** A condition may name fields of what flows along its edge. */
 const knownOnEdge: Known = { names, open: true }
-/** What can be read of a node. */
+/** What executions are counted apart by is known before they begin. */
+const knownBefore: Known = { names: ['input', 'vars'] }
+/** What can be read of a node, and of the execution. */
 const readable = ['output', 'error', 'status']
+const readableOfExecution = ['id', 'workflow_id', 'created_at']
 
 /** Compiles every expression into the graph and gives the faults. `acyclic`: what comes before a node is known. */
 export function compileExpressions(graph: Graph, acyclic: boolean): FieldError[] {
@@ -29,6 +33,8 @@ export function compileExpressions(graph: Graph, acyclic: boolean): FieldError[]
   const before = acyclic ? ancestorsOf(graph) : undefined
   for (const node of graph.nodes) compileNode(graph, node, before?.get(node.node.id), faults)
   for (const edge of graph.edges) compileEdge(graph, edge, before?.get(edge.source), faults)
+  const key = graph.config.concurrency?.key
+  if (key !== undefined) graph.concurrencyKey = expression(key, 'concurrency.key', knownBefore, faults)
   if (graph.config.output !== undefined) {
     graph.output = template(graph.config.output, 'output', known, faults)
     for (const { place, expression } of graph.output.expressions) {
@@ -46,6 +52,12 @@ function compileNode(graph: Graph, at: GraphNode, before: ReadonlySet<string> | 
     at.input = template(node.input, `${place}.input`, node.type === 'map' ? knownInMap : known, faults)
     for (const { place, expression } of at.input.expressions) own(expression, `input${place}`)
   }
+  const fields = fieldsOf(node)
+  if (fields) {
+    at.fields = template(fields, place, known, faults)
+    for (const { place, expression } of at.fields.expressions) own(expression, place.slice(1))
+  }
+  if (node.when !== undefined) at.when = boolean(node.when, `${place}.when`, own, faults)
   if (node.type === 'condition') {
     at.condition = expression(node.condition, `${place}.condition`, known, faults)
     if (at.condition) own(at.condition, 'condition')
@@ -55,6 +67,28 @@ function compileNode(graph: Graph, at: GraphNode, before: ReadonlySet<string> | 
 }
 
 type Own = (expression: Expression, field: string) => void
+
+/** What has expressions in it, by the type of the node. */
+function fieldsOf(node: WorkflowNode): Record<string, unknown> | undefined {
+  if (node.type === 'transform') return { output: node.output }
+  if (node.type === 'http') {
+    const { url, headers, query, body } = node
+    return { url, headers, query, ...(body === undefined ? {} : { body }) }
+  }
+  if (node.type !== 'human_task') return undefined
+  const { title, description, assignees } = node
+  return { title, assignees, ...(description === undefined ? {} : { description }) }
+}
+
+function boolean(source: string, field: string, own: Own, faults: FieldError[]): Expression | undefined {
+  const compiled = expression(source, field, known, faults)
+  if (!compiled) return undefined
+  own(compiled, field.split('.').slice(1).join('.'))
+  if (compiled.type !== 'bool' && compiled.type !== 'dyn') {
+    faults.push({ field, message: `This gives ${wordOf(compiled.type)}, not a boolean.` })
+  }
+  return compiled
+}
 
 function compileItems(at: GraphNode, items: string, faults: FieldError[], own: Own): void {
   const field = `nodes[${at.index}].items`
@@ -139,9 +173,20 @@ function readsOf(
     if (variable === 'vars' && first !== undefined && !Object.hasOwn(graph.config.vars, first)) {
       faults.push(fault(field, `There is no "${first}" in vars.`, column))
     }
+    const other = otherReadFault(graph, variable, first)
+    if (other) faults.push(fault(field, other, column))
     if (variable !== 'nodes') continue
     const message = nodeReadFault(graph, first, second, before)
     if (message) faults.push(fault(field, message, column))
+  }
+}
+
+function otherReadFault(graph: Graph, variable: string | undefined, first: string | undefined): string | undefined {
+  if (variable === 'callbacks' && first !== undefined && graph.byId.get(first)?.node.type !== 'webhook_wait') {
+    return `There is no "webhook_wait" node "${first}".`
+  }
+  if (variable === 'execution' && first !== undefined && !readableOfExecution.includes(first)) {
+    return `An execution has ${readableOfExecution.join(', ')} here, not "${first}".`
   }
 }
 

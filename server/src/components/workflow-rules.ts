@@ -5,6 +5,7 @@
 
 import type { FieldError } from '@flow/contract/common'
 import type { WorkflowConfig, WorkflowEdge, WorkflowNode } from '@flow/contract/components/workflow'
+import { missing } from '@flow/contract/nodes/later'
 import {
   compileJsonSchema,
   type Expression,
@@ -23,6 +24,9 @@ export type Graph = {
   edges: GraphEdge[]
   output?: Template
   checkInput?: JsonSchemaCheck
+  checkOutput?: JsonSchemaCheck
+  /** What executions are counted apart by. */
+  concurrencyKey?: Expression
 }
 
 export type GraphNode = {
@@ -32,6 +36,11 @@ export type GraphNode = {
   incoming: GraphEdge[]
   outgoing: GraphEdge[]
   input?: Template
+  when?: Expression
+  /** The texts and values of its type that have expressions in them, as one object. */
+  fields?: Template
+  /** The schema of its type. */
+  check?: JsonSchemaCheck
   /** Of a `condition`. */
   condition?: Expression
   /** Of a `map`: the list. */
@@ -50,13 +59,22 @@ export type GraphEdge = WorkflowEdge & {
 
 export const checkWorkflow = (config: WorkflowConfig): FieldError[] => compileWorkflow(config).faults
 
+export type WorkflowReference = { field: string; ref: string; type: 'code_block' | 'schema' | 'workflow' }
+
 /** The components that a workflow names, and where. */
-export function referencesOf(config: WorkflowConfig): { field: string; ref: string; type: 'code_block' }[] {
-  return config.nodes.flatMap((node, i) =>
-    'component_ref' in node
-      ? [{ field: `nodes[${i}].component_ref`, ref: node.component_ref, type: 'code_block' as const }]
-      : [],
-  )
+export const referencesOf = (config: WorkflowConfig): WorkflowReference[] =>
+  config.nodes.flatMap((node, i) => {
+    const type = referred[node.type]
+    if (!type || !('component_ref' in node) || node.component_ref === undefined) return []
+    return [{ field: `nodes[${i}].component_ref`, ref: node.component_ref, type }]
+  })
+
+/** What `component_ref` names in a node. */
+const referred: Partial<Record<WorkflowNode['type'], WorkflowReference['type']>> = {
+  code_block: 'code_block',
+  map: 'code_block',
+  validation: 'schema',
+  workflow: 'workflow',
 }
 
 /** The graph of a configuration and all its faults. With faults the graph is not fit to be run. */
@@ -76,7 +94,7 @@ export function compileWorkflow(config: WorkflowConfig): { graph: Graph; faults:
   faults.push(...cycles.map((cycle) => cycleFault(graph, cycle)))
   faults.push(...(cycles.length === 0 ? lonely(graph) : []))
   faults.push(...compileExpressions(graph, cycles.length === 0))
-  faults.push(...inputSchemaFaults(graph), ...triggerFaults(config))
+  faults.push(...schemaFaults(graph), ...triggerFaults(config))
   return { graph, faults }
 }
 
@@ -151,21 +169,52 @@ function edgeFaults({ config, byId }: Graph): FieldError[] {
   })
 }
 
-function nodeFaults({ nodes }: Graph): FieldError[] {
-  return nodes.flatMap(({ node, index, outgoing }) => {
-    const faults: FieldError[] = []
+function nodeFaults(graph: Graph): FieldError[] {
+  return graph.nodes.flatMap((at) => {
+    const { node, index, outgoing } = at
+    const faults: FieldError[] = ownFaults(node, `nodes[${index}]`)
     if (node.on_error === 'route' && !outgoing.some((edge) => edge.on === 'error')) {
       faults.push({
         field: `nodes[${index}].on_error`,
         message: '"route" needs an edge from this node with "on": "error".',
       })
     }
-    if (node.type === 'wait' && (node.seconds === undefined) === (node.until === undefined)) {
-      faults.push({ field: `nodes[${index}].seconds`, message: 'A wait has either "seconds" or "until".' })
+    if (typeof node.join === 'object' && node.join.count > at.incoming.length) {
+      const message = `It would never start: ${at.incoming.length} edges lead to it.`
+      faults.push({ field: `nodes[${index}].join.count`, message })
+    }
+    for (const [i, id] of (node.cancels ?? []).entries()) {
+      const field = `nodes[${index}].cancels[${i}]`
+      if (id === node.id) faults.push({ field, message: 'A node cannot cancel itself.' })
+      else if (!graph.byId.has(id)) faults.push({ field, message: `There is no node "${id}".` })
     }
     return faults
   })
 }
+
+/** What the type of a node demands beyond its shape. */
+function ownFaults(node: WorkflowNode, place: string): FieldError[] {
+  const fault = (field: string, message: string): FieldError[] => [{ field: `${place}.${field}`, message }]
+  if (isLater(node.type)) {
+    return fault('type', `Nodes of the type "${node.type}" are not available yet: ${missing[node.type]} come later.`)
+  }
+  if (node.type === 'wait' && (node.seconds === undefined) === (node.until === undefined)) {
+    return fault('seconds', 'A wait has either "seconds" or "until".')
+  }
+  if (node.type === 'validation' && (node.schema === undefined) === (node.component_ref === undefined)) {
+    return fault('schema', 'A validation has either a "schema" or a "component_ref".')
+  }
+  if (node.type === 'map' && node.max_failed_items !== undefined && node.on_item_error !== 'skip') {
+    return fault('max_failed_items', 'This needs "on_item_error": "skip".')
+  }
+  if (node.type !== 'human_task') return []
+  const { due_seconds, remind_seconds, on_due } = node
+  if (on_due === 'expire' && due_seconds === undefined) return fault('due_seconds', 'Say when the task expires.')
+  if (due_seconds === undefined || remind_seconds === undefined || remind_seconds < due_seconds) return []
+  return fault('remind_seconds', 'Remind before the task is due.')
+}
+
+const isLater = (type: WorkflowNode['type']): type is keyof typeof missing => Object.hasOwn(missing, type)
 
 /** The cycles, as groups of nodes that all reach each other (Tarjan's strongly connected components). */
 function cyclesOf(graph: Graph): GraphNode[][] {
@@ -245,13 +294,28 @@ function lonely({ config, nodes, byId }: Graph): FieldError[] {
     }))
 }
 
-function inputSchemaFaults(graph: Graph): FieldError[] {
-  if (!graph.config.input_schema) return []
-  try {
-    graph.checkInput = compileJsonSchema(graph.config.input_schema)
-    return []
-  } catch (error) {
-    if (!(error instanceof ExpressionFault)) throw error
-    return [{ field: 'input_schema', message: error.message }]
+/** Compiles the schemas into the graph. */
+function schemaFaults(graph: Graph): FieldError[] {
+  const faults: FieldError[] = []
+  const compiled = (schema: Record<string, unknown>, field: string): JsonSchemaCheck | undefined => {
+    try {
+      return compileJsonSchema(schema)
+    } catch (error) {
+      if (!(error instanceof ExpressionFault)) throw error
+      faults.push({ field, message: error.message })
+    }
   }
+  const { input_schema, output_schema } = graph.config
+  if (input_schema) graph.checkInput = compiled(input_schema, 'input_schema')
+  if (output_schema) graph.checkOutput = compiled(output_schema, 'output_schema')
+  for (const at of graph.nodes) {
+    const [field, schema] = schemaOf(at.node) ?? []
+    if (schema) at.check = compiled(schema, `nodes[${at.index}].${field}`)
+  }
+  return faults
+}
+
+function schemaOf(node: WorkflowNode): [field: string, schema: Record<string, unknown> | undefined] | undefined {
+  if (node.type === 'human_task') return ['form', node.form]
+  if (node.type === 'validation' || node.type === 'webhook_wait') return ['schema', node.schema]
 }

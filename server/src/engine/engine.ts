@@ -31,10 +31,16 @@ type Work<Input> =
   | ((ctx: RunContext, input: Input) => Promise<void>)
   | ((ctx: RunContext, input: Input) => Promise<Outcome>)
 
-export type Run<Input> = {
+/** What it takes to start a run: its function may be defined elsewhere, by whoever knows what it does. */
+export type RunName<Input> = {
   readonly name: string
   readonly lane: Lane
   readonly retry: Retry
+  /** Only for the types: what the function is given. */
+  readonly input?: Input
+}
+
+export type Run<Input> = RunName<Input> & {
   /** How long one call may take; its signal is aborted then, and nobody waits for it. */
   readonly timeout_seconds?: number
   readonly work: Work<Input>
@@ -57,9 +63,9 @@ export type Starter = { db: Db } & Partial<Pick<Scope, 'organization_id' | 'work
 
 export type Engine = {
   /** Starts a run if and only if the transaction commits. */
-  start<Input>(at: Starter, run: Run<Input>, input: Input, options?: StartOptions): Promise<void>
+  start<Input>(at: Starter, run: RunName<Input>, input: Input, options?: StartOptions): Promise<void>
   /** Makes a run look at its news: whoever has it, or whoever takes it next. */
-  poke<Input>(at: Starter, run: Run<Input>, input: Input, id: string): Promise<void>
+  poke<Input>(at: Starter, run: RunName<Input>, input: Input, id: string): Promise<void>
   /** Holds a run that nobody has until the transaction ends, so that the caller may end it; false (and a poke) when
    *  somebody has it. */
   takeForNow(db: Db, run_id: string): Promise<boolean>
@@ -74,21 +80,27 @@ export type Engine = {
 
 const known = new Map<string, Run<unknown>>()
 
+const RETRY: Retry = { max_attempts: 10, backoff_seconds: 2, max_backoff_seconds: 300 }
+
+/** Names a run that is defined elsewhere, with the same name. */
+export const nameRun = <Input>(run: { name: string; lane?: Lane; retry?: Partial<Retry> }): RunName<Input> => ({
+  lane: 'runs',
+  ...run,
+  retry: { ...RETRY, ...run.retry },
+})
+
 /** Defines a run: `work` is called at least once, again after a failure (up to `max_attempts`, the pauses doubling), and
  *  again when its process is gone. Call it where a module is loaded, once for each name. */
 export function defineRun<Input>(run: {
   name: string
   lane?: Lane
   retry?: Partial<Retry>
+  input?: Input
   timeout_seconds?: number
   work: Work<Input>
 }): Run<Input> {
   if (known.has(run.name)) throw new Error(`two runs are named "${run.name}"`)
-  const defined: Run<Input> = {
-    lane: 'runs',
-    ...run,
-    retry: { max_attempts: 10, backoff_seconds: 2, max_backoff_seconds: 300, ...run.retry },
-  }
+  const defined: Run<Input> = { ...run, ...nameRun<Input>(run) }
   // Its input is what `start` was given under this name.
   known.set(run.name, defined as Run<unknown>)
   return defined
@@ -157,10 +169,17 @@ export async function openEngine({ database, log, clock }: EngineParts): Promise
   }
 }
 
-function deliveryOf<Input>(at: Starter, run: Run<Input>, input: Input, run_id: string, priority?: number): Delivery {
+function deliveryOf<Input>(
+  at: Starter,
+  run: RunName<Input>,
+  input: Input,
+  run_id: string,
+  priority?: number,
+): Delivery {
   const { organization_id, workspace_id, request_id, actor } = at
-  const message = { run: run.name, run_id, input, organization_id, workspace_id, request_id, user_id: actor?.user_id }
-  return { lane: run.lane, message, retry: run.retry, ...(priority === undefined ? {} : { priority }) }
+  const user_id = actor?.user_id
+  const message = { run: run.name, run_id, input, organization_id, workspace_id, request_id, user_id, priority }
+  return { lane: run.lane, message, retry: run.retry }
 }
 
 /** A job is enqueued in a transaction; a caller without one gets one of its own. */

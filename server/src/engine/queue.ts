@@ -19,11 +19,13 @@ export type Message = {
   workspace_id?: string
   user_id?: string
   request_id?: string
+  /** Higher goes first, each time it is queued. */
+  priority?: number
 }
 
 export type Retry = { max_attempts: number; backoff_seconds: number; max_backoff_seconds: number }
 
-export type Delivery = { lane: Lane; message: Message; retry: Retry; priority?: number }
+export type Delivery = { lane: Lane; message: Message; retry: Retry }
 
 /** A job in our hands. `failures` counts how often it was before, in vain. */
 export type Job = { id: string; lane: Lane; message: Message; failures: number }
@@ -78,10 +80,10 @@ export async function openQueue(database: Database, log: Logger) {
   }
 }
 
-function jobOf({ message, retry, priority }: Delivery) {
+function jobOf({ message, retry }: Delivery) {
   return {
     data: message,
-    ...(priority === undefined ? {} : { priority }),
+    ...(message.priority === undefined ? {} : { priority: message.priority }),
     retryLimit: retry.max_attempts - 1,
     retryDelay: Math.ceil(retry.backoff_seconds),
     retryBackoff: retry.backoff_seconds > 0,

@@ -10,10 +10,10 @@ import { groupCommit } from './group-commit.ts'
 import { type Delivery, type Job, type Lane, lanes, type Queue } from './queue.ts'
 import type { Replica } from './replicas.ts'
 
-/** How a call ends: done with, or resting until a time (at the latest; a poke comes earlier), or to be gone on with by
- *  whoever is next, or let go of already, in a transaction of its own. A call that throws has failed and comes back by
+/** How a call ends: done with, or resting until a time (at the latest; a poke comes earlier) or, with `null`, until a
+ *  poke, or to be gone on with by whoever is next, or let go of already, in a transaction of its own. A call that throws has failed and comes back by
  *  the run's `retry`. */
-export type Outcome = undefined | { rest_until: string } | { hand_over: true } | { let_go: true }
+export type Outcome = undefined | { rest_until: string | null } | { hand_over: true } | { let_go: true }
 
 /** The hold on a run. */
 export type Claim = {
@@ -34,6 +34,8 @@ const places: Record<Lane, number> = { executions: 100, runs: 16 }
 const POLL_MS = 1000
 /** How often claims are looked for that nobody attends to. */
 const STRAYS_MS = 2000
+/** How long a run that is not known here rests, so that others get to take it. */
+const UNKNOWN_MS = 2000
 
 type Held = { run_id: string; token: number; job: Job; abort: AbortController; heard: () => void; has_news: boolean }
 /** `has_more`: when it was last looked, jobs were left for which there was no place. */
@@ -50,7 +52,7 @@ type Parts = {
   runOf(name: string): Run<unknown> | undefined
 }
 
-export function openWorker({ database, log, queue, replica, runOf }: Parts) {
+export function openWorker({ database, log, clock, queue, replica, runOf }: Parts) {
   const held = new Map<string, Held>()
   const stopping = new AbortController()
   const taking = new Map<Lane, Taking>(lanes.map((lane) => [lane, { is_on: false, again: false, has_more: false }]))
@@ -137,14 +139,15 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
   const call = async (one: Held): Promise<Outcome | 'failed'> => {
     const { message } = one.job
     const run = runOf(message.run)
+    // Another release may know it: while one replaces the other, both are at work.
+    if (!run) return unknown(message.run)
     try {
-      if (!run) throw new Error(`there is no run "${message.run}" in this release`)
       const ctx = contextFor(one, run)
       const outcome = await Promise.race([run.work(ctx, message.input), aborted(ctx.signal)])
       return outcome ?? undefined
     } catch (err) {
       if (one.abort.signal.aborted) return 'failed'
-      const isLast = run !== undefined && one.job.failures + 1 >= run.retry.max_attempts
+      const isLast = one.job.failures + 1 >= run.retry.max_attempts
       log[isLast ? 'error' : 'warn'](
         { err, run: message.run, run_id: one.run_id, failures: one.job.failures + 1 },
         'a run failed',
@@ -154,6 +157,11 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
       })
       return 'failed'
     }
+  }
+
+  const unknown = (name: string): Outcome => {
+    log.warn({ run: name }, 'a run that this release does not know is left to others')
+    return { rest_until: new Date(clock.now().getTime() + UNKNOWN_MS).toISOString() }
   }
 
   const giveBack = (one: Held, err: unknown) =>
@@ -237,7 +245,7 @@ export function openWorker({ database, log, queue, replica, runOf }: Parts) {
 
   const goOnLater = async (db: Parameters<Queue['send']>[0], done: Letting[]) => {
     const timers = done.flatMap(({ held, outcome }) =>
-      outcome && 'rest_until' in outcome
+      outcome && 'rest_until' in outcome && outcome.rest_until !== null
         ? [{ run_id: held.run_id, due_at: outcome.rest_until, delivery: deliveryOf(held) }]
         : [],
     )

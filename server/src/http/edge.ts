@@ -11,7 +11,7 @@ import type { Logger } from 'pino'
 import { z } from 'zod'
 import type { Redirect } from '../answer.ts'
 import type { Actor, Context, Platform, PublicContext } from '../context.ts'
-import { contextOf, newId } from '../context.ts'
+import { contextOf, newId, within } from '../context.ts'
 import type { Db } from '../db/db.ts'
 import { Failure, forbidden, unauthenticated } from '../failure.ts'
 import { addressOf, peerOf } from './address.ts'
@@ -266,8 +266,7 @@ async function write(
   const request_hash = key ? fingerprint(request.method, asked.url, body.text) : ''
   const if_match = request.headers.get('if-match')
   const work = async (db: Db): Promise<Stored & { replayed: boolean }> => {
-    const inside = { ...ctx, db }
-    inside.start = (run, data, options) => ctx.platform.engine.start(inside, run, data, options)
+    const inside = within(ctx, db)
     const before = key ? await recall(inside, key, request_hash) : undefined
     if (before) return { ...before, replayed: true }
     if (if_match !== null) await precondition(if_match, inside, methods, asked)

@@ -6,7 +6,7 @@ import type { ExecutionStatus } from '@flow/contract/workflows'
 import { newId } from '../context.ts'
 import { json, raw, type Sql, sql } from '../db/db.ts'
 import { put } from '../events/events.ts'
-import type { Entry } from './store.ts'
+import type { Entry } from './journal-store.ts'
 
 type Announced = { type: EventType; status: ExecutionStatus }
 

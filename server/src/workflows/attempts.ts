@@ -2,17 +2,18 @@
  *  work and what has changed; what follows from it is decided by the interpreter. */
 
 import type { ExecutionError } from '@flow/contract/workflows'
-import type { GraphEdge, GraphNode } from '../components/workflow-rules.ts'
-import type { Clock, Platform } from '../context.ts'
-import { ExpressionFault } from '../expressions/expressions.ts'
+import type { GraphNode } from '../components/workflow-rules.ts'
+import { type Clock, type Context, type Platform, within } from '../context.ts'
 import type { Journal } from './journal.ts'
 import { blankRow, type Memory } from './memory.ts'
 import { outputText } from './nodes/code.ts'
 import { kinds } from './nodes/kinds.ts'
-import { type Ending, evaluated, NodeFailure } from './nodes/node.ts'
+import { type Effect, type Ending, evaluated, isTrue, NodeFailure } from './nodes/node.ts'
 import * as rules from './rules.ts'
+import { closing } from './runs.ts'
 import type { Snapshot } from './snapshot.ts'
 import * as store from './store.ts'
+import { type Arrival, arrivalsOf, arriveFirst, type Closing } from './waits.ts'
 
 /** Characters of JSON that the outputs of one execution may come to together. */
 const OUTPUTS_MAX = 64 * 1024 * 1024
@@ -20,12 +21,16 @@ const OUTPUTS_MAX = 64 * 1024 * 1024
 type AtWork = { abort: AbortController; spent_ms: number; row: store.NodeRow; is_new: boolean }
 
 export type Surroundings = {
+  /** In whose name: the context of what nodes begin themselves. */
+  ctx: Context
   execution: store.ExecutionRow
   snapshot: Snapshot
   memory: Memory
   journal: Journal
   platform: Platform
   clock: Clock
+  /** Reads what has come for the nodes that wait. */
+  look(): Promise<void>
   /** Something has changed, or went wrong in a way that no node is to blame for. */
   stir(error?: unknown): void
 }
@@ -58,7 +63,77 @@ export class Attempts {
     const state = memory.states.get(at.node.id)
     const isOver = state?.status === 'waiting'
     const attempt = state ? state.attempt + (isOver ? 0 : 1) : memory.rows.get(at.node.id)?.attempt || 1
-    this.#work(at, attempt, isOver ? async () => ({ output: memory.inputAgain(at) }) : () => this.#perform(at, attempt))
+    const isNew = !state && !memory.rows.has(at.node.id)
+    if (isNew && !this.#isWanted(at)) this.#skip(at)
+    else this.#work(at, attempt, () => (isOver ? this.#isDue(at, attempt) : this.#perform(at, attempt)))
+  }
+
+  /** Goes on with a node that waits, by what came for it. */
+  arrive(at: GraphNode, arrival: Arrival): void {
+    const attempt = this.#of.memory.states.get(at.node.id)?.attempt ?? 1
+    this.#work(at, attempt, async () => endingOf(arrival))
+  }
+
+  /** Ends a node that has not ended; false when it has. */
+  cancel(at: GraphNode, now: string): boolean {
+    const { id } = at.node
+    const { memory } = this.#of
+    // What has ended, and is only not yet recorded, has ended all the same.
+    if (rules.hasEnded(memory.states.get(id)) || memory.rows.get(id)?.completed_at) return false
+    const row = this.rowOf(at)
+    this.abort(id)
+    this.keep({ ...row, status: 'cancelled', due_at: null, completed_at: now })
+    this.#tell(at, 'cancelled', {}, now)
+    memory.states.set(id, { status: 'cancelled', attempt: row.attempt, taken: [] })
+    return true
+  }
+
+  /** Ends what nodes have waited for, together with what is noted of them. */
+  close(nodes: GraphNode[], task_status: Closing['task_status'] = 'cancelled'): void {
+    const { ctx, execution, journal } = this.#of
+    const node_ids = nodes.filter(({ node }) => kinds[node.type].opens).map(({ node }) => node.id)
+    if (node_ids.length === 0) return
+    const closed = { execution_id: execution.id, node_ids, task_status }
+    journal.effect((db) => within(ctx, db).start(closing, closed))
+  }
+
+  #isWanted(at: GraphNode): boolean {
+    const { when } = at
+    if (!when) return true
+    try {
+      return evaluated('The "when"', () => isTrue(when.evaluate(this.#of.memory.variables())))
+    } catch (error) {
+      if (error instanceof NodeFailure) return true
+      throw error
+    }
+  }
+
+  #skip(at: GraphNode): void {
+    const now = this.#now()
+    this.#of.memory.states.set(at.node.id, { status: 'skipped', attempt: 0, taken: [] })
+    this.keep({ ...blankRow(at.node.id), status: 'skipped', completed_at: now })
+    this.#tell(at, 'skipped', {}, now)
+    this.#changed.push(...rules.targetsOf(this.#of.snapshot.graph, at))
+    this.#of.stir()
+  }
+
+  /** The time of a node that waited has come. What it waited for may have come at the same moment: the first counts. */
+  async #isDue(at: GraphNode, attempt: number): Promise<Ending> {
+    const { memory, execution, platform } = this.#of
+    const { due = timedOut } = kinds[at.node.type]
+    try {
+      return due(at, memory.inputAgain(at))
+    } catch (failure) {
+      if (!(failure instanceof NodeFailure)) throw failure
+      const db = platform.database.platform
+      const { id: execution_id, organization_id } = execution
+      const news = { error: this.#errorOf(at, failure), now: this.#now() }
+      await arriveFirst(db, { organization_id, execution_id, node_id: at.node.id, attempt }, news)
+      const arrivals = await arrivalsOf(db, execution_id)
+      const first = arrivals.find((one) => one.node_id === at.node.id && one.attempt === attempt)
+      if (first?.error) this.close([at], 'expired')
+      return endingOf(first ?? { ...news, output: null })
+    }
   }
 
   /** Ends what is at work without waiting for it. */
@@ -127,6 +202,7 @@ export class Attempts {
     try {
       const ending = await perform()
       if (!this.#atWork.has(id)) return false
+      if ('waits' in ending) return await this.#waitsFor(at, attempt, ending.waits)
       return 'wait_until' in ending ? await this.#waits(at, attempt, ending) : await this.#succeeds(at, attempt, ending)
     } catch (error) {
       if (!this.#atWork.has(id)) return false
@@ -141,15 +217,18 @@ export class Attempts {
     const { memory, execution, snapshot, platform, journal } = this.#of
     const work = this.#atWork.get(node.id)
     if (!work) throw new Error('a node is performed that is not at work')
+    if (at.when && work.is_new) evaluated('The "when"', () => at.when && isTrue(at.when.evaluate(memory.variables())))
     const input = memory.inputOf(at)
     work.row = { ...work.row, ...input.row }
     journal.node(work.row)
-    // Of a map the limit is for each item.
-    const seconds = node.type === 'map' ? undefined : node.timeout_seconds
+    const ref = ('component_ref' in node && node.component_ref) || ''
+    // Of a map the limit is for each item; of what waits for something it is a time that is due.
+    const seconds = kinds[node.type].hasOwnLimit ? undefined : node.timeout_seconds
     const timeout = seconds === undefined ? undefined : AbortSignal.timeout(seconds * 1000)
     try {
-      return await kinds[node.type]({
+      return await kinds[node.type].perform({
         at,
+        ctx: this.#of.ctx,
         platform,
         tenant: execution.organization_id,
         input: input.value,
@@ -157,8 +236,10 @@ export class Attempts {
         now: this.#of.clock.now(),
         attempt,
         about: { execution_id: execution.id, workflow_id: execution.workflow_id, node_id: node.id },
+        depth: { calls: execution.depth, events: execution.event_depth },
         signal: timeout ? AbortSignal.any([work.abort.signal, timeout]) : work.abort.signal,
-        block: 'component_ref' in node ? snapshot.blocks.get(node.component_ref) : undefined,
+        block: snapshot.blocks.get(ref),
+        schema: snapshot.schemas.get(ref),
         recordedItems: async () =>
           work.is_new ? [] : store.itemsOf(platform.database.platform, execution.id, node.id),
         keepItem: (item) => journal.item({ ...item, node_id: node.id }),
@@ -189,6 +270,22 @@ export class Attempts {
     return this.#record(at, { status: 'waiting', attempt, taken: [], due_at })
   }
 
+  /** What is to come is opened together with the record. */
+  async #waitsFor(
+    at: GraphNode,
+    attempt: number,
+    { until, open }: { until?: string; open?: Effect },
+  ): Promise<boolean> {
+    const due_at = until ?? null
+    this.keep({ ...this.rowOf(at), status: 'waiting', due_at })
+    this.#tell(at, 'waiting', { attempt, ...(until ? { waiting_until: until } : {}) })
+    if (open) this.#of.journal.effect(open)
+    if (!(await this.#record(at, { status: 'waiting', attempt, taken: [], due_at }))) return false
+    // A call may have come before.
+    if (at.node.type === 'webhook_wait') await this.#of.look()
+    return true
+  }
+
   async #succeeds(at: GraphNode, attempt: number, ending: { output: unknown; items?: store.Items }): Promise<boolean> {
     const { memory } = this.#of
     const output = outputText(ending.output)
@@ -202,6 +299,7 @@ export class Attempts {
     const row = this.rowOf(at)
     const items = ending.items ?? row.items
     const completed_at = this.#now()
+    const cancelled = this.#cancelFor(at, completed_at)
     this.keep({ ...row, status: 'completed', output, taken, items, completed_at })
     this.#tell(
       at,
@@ -209,7 +307,17 @@ export class Attempts {
       { attempt, duration_ms: since(row, completed_at), ...(items ? { items } : {}) },
       completed_at,
     )
-    return this.#record(at, { ...state, taken })
+    const isRecorded = await this.#record(at, { ...state, taken })
+    if (isRecorded) this.#changed.push(...cancelled.flatMap((one) => rules.targetsOf(this.#of.snapshot.graph, one)))
+    return isRecorded
+  }
+
+  /** The nodes that this one cancels end with it. */
+  #cancelFor({ node }: GraphNode, now: string): GraphNode[] {
+    const { byId } = this.#of.memory.graph
+    const cancelled = (node.cancels ?? []).flatMap((id) => byId.get(id) ?? []).filter((one) => this.cancel(one, now))
+    this.close(cancelled)
+    return cancelled
   }
 
   async #fails(at: GraphNode, attempt: number, failure: NodeFailure): Promise<boolean> {
@@ -241,33 +349,13 @@ export class Attempts {
 
   /** The edges that are taken when a node has ended. They are recorded with it, so they are decided once. */
   #take(at: GraphNode, state: rules.NodeState): number[] {
-    const edges = rules.edgesAfter(at, state.status === 'failed' ? 'failed' : 'completed')
     try {
-      return this.#of.memory.supposing(at, state, () =>
-        edges.filter((edge) => this.#isTaken(edge, state.output)).map((edge) => edge.index),
-      )
+      return this.#of.memory.edgesTaken(at, state)
     } catch (error) {
       if (!(error instanceof NodeFailure)) throw error
       this.failure ??= this.#errorOf(at, error)
       return []
     }
-  }
-
-  #isTaken(edge: GraphEdge, output: unknown): boolean {
-    if (!edge.when) return true
-    const bare: Record<string, unknown> = {}
-    for (const { name } of edge.when.bare) {
-      const holder = [output, this.#of.execution.input].find((one) => isObject(one) && Object.hasOwn(one, name))
-      if (isObject(holder)) bare[name] = holder[name]
-    }
-    const condition = edge.when
-    const what = `The condition of the edge from "${edge.source}" to "${edge.target}"`
-    const isTaken = () => {
-      const value = condition.evaluate({ ...bare, ...this.#of.memory.variables() })
-      if (typeof value === 'boolean') return value
-      throw new ExpressionFault(`It gives ${JSON.stringify(value)?.slice(0, 100)}, not a boolean.`)
-    }
-    return evaluated(what, isTaken, 'EXPRESSION_FAILED')
   }
 
   #errorOf({ node }: GraphNode, { code, message, cause }: NodeFailure): ExecutionError {
@@ -278,8 +366,14 @@ export class Attempts {
   }
 }
 
+function timedOut({ node }: GraphNode): never {
+  throw new NodeFailure('TIMEOUT', `Nothing came within ${node.timeout_seconds} seconds.`)
+}
+
+function endingOf({ output, error }: Pick<Arrival, 'output' | 'error'>): Ending {
+  if (error) throw new NodeFailure(error.code, error.message, { is_final: error.code === 'EXPIRED' })
+  return { output }
+}
+
 const since = ({ started_at }: store.NodeRow, until: string): number =>
   started_at ? Date.parse(until) - Date.parse(started_at) : 0
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import type { PlatformClient } from '@flow/sdk'
 import { sql } from '../db/db.ts'
 import { newOrganization, testFlow } from '../testing.ts'
+import { executing } from './runs.ts'
 import { block, context, edge, node, run, statuses, until, workflow } from './testing.ts'
-import { runExecution } from './workflows.ts'
 
 const hourGlass = { id: 'pause', type: 'wait', seconds: 86_400 }
 const slow = 'export const main = () => new Promise((r) => setTimeout(() => r(1), 20000))'
@@ -234,7 +234,7 @@ test('an execution that has ended its process too often is ended itself', async 
   // As the queue has it after twenty processes that were killed with the job in hand.
   await platform.database.platform.tx(async (db) => {
     const { execution_id } = at
-    await platform.engine.poke({ db, organization_id, workspace_id }, runExecution, { execution_id }, execution_id)
+    await platform.engine.poke({ db, organization_id, workspace_id }, executing, { execution_id }, execution_id)
     await db.run(sql`update pgboss.job set retry_count = 20 where data ->> 'run_id' = ${execution_id}`)
   })
 

@@ -6,24 +6,29 @@
  *  which is refused. */
 
 import type { ExecutionError, ExecutionStatus } from '@flow/contract/workflows'
-import type { Usage } from '../billing/billing.ts'
 import type { GraphNode } from '../components/workflow-rules.ts'
 import type { Database } from '../db/db.ts'
 import { groupCommit, type Outcome, type RunContext } from '../engine/engine.ts'
 import { Attempts } from './attempts.ts'
+import { callbacksOf } from './callbacks.ts'
+import { effectsOfEnd } from './ending.ts'
 import { Journal, writerOf } from './journal.ts'
 import { blankRow, Memory } from './memory.ts'
 import { outputText } from './nodes/code.ts'
-import { evaluated, NodeFailure, OUTPUT_MAX } from './nodes/node.ts'
+import { assertFits, evaluated, NodeFailure, OUTPUT_MAX } from './nodes/node.ts'
 import * as rules from './rules.ts'
 import { markCommitted, type Snapshot, snapshotOf } from './snapshot.ts'
 import * as store from './store.ts'
+import { type Arrival, arrivalsOf } from './waits.ts'
 
 /** An execution that ends every process that takes it is ended itself. */
 const CRASHES_MAX = 20
 /** Shorter pauses are waited for in the process. */
 const REST_MS = 1500
+const DAY_MS = 86_400_000
 const SLEEP_MS_MAX = 60_000
+/** What a newer release has pinned is left to it, while both are at work. */
+const NEWER_MS = 2000
 
 /** Takes up an execution, wherever it is. */
 export async function interpret(ctx: RunContext, execution_id: string): Promise<Outcome> {
@@ -39,8 +44,17 @@ export async function interpret(ctx: RunContext, execution_id: string): Promise<
     snapshotOf(db, execution.organization_id, execution.snapshot),
   ])
   markCommitted(execution.organization_id, execution.snapshot)
-  return new Interpreter(ctx, execution, snapshot, nodes, seq).run()
+  if (snapshot.isNewer) return { rest_until: new Date(ctx.platform.clock.now().getTime() + NEWER_MS).toISOString() }
+  return new Interpreter(inNameOf(ctx, execution), execution, snapshot, nodes, seq).run()
 }
+
+/** Whoever wakes an execution, it goes on in the name of whoever started it. */
+const inNameOf = (ctx: RunContext, { workspace_id, started_by, request_id }: store.ExecutionRow): RunContext => ({
+  ...ctx,
+  workspace_id,
+  actor: { ...ctx.actor, id: started_by ?? '', user_id: started_by ?? '' },
+  request_id: request_id ?? ctx.request_id,
+})
 
 /** Executions that are taken up in the same turn are read together. */
 const loaders = new WeakMap<Database, (id: string) => Promise<store.ExecutionRow | undefined>>()
@@ -68,6 +82,7 @@ class Interpreter {
   #end: { error?: unknown } | undefined
   #wake: () => void = () => {}
   #hasNews = true
+  #arrivals: Arrival[] = []
 
   constructor(
     ctx: RunContext,
@@ -81,13 +96,15 @@ class Interpreter {
     this.#execution = execution
     this.#deadline = execution.deadline_at
     this.#isCancelled = execution.cancel_requested_at !== null
-    this.#memory = new Memory(snapshot.graph, execution, nodes)
+    this.#memory = new Memory(snapshot.graph, execution, nodes, callbacksOf(platform, snapshot.graph, execution.id))
     const about = { execution_id: execution.id, organization_id: execution.organization_id, token: claim.token, claim }
     this.#journal = new Journal(about, seq, writerOf(platform), (error) => {
       this.#end ??= { error }
       this.#stir()
     })
     this.#attempts = new Attempts({
+      ctx,
+      look: () => this.#readArrivals(),
       execution,
       snapshot,
       platform,
@@ -105,6 +122,7 @@ class Interpreter {
     claim.stopping.addEventListener('abort', stir)
     signal.addEventListener('abort', stir)
     try {
+      if (this.#memory.isWaiting()) await this.#readArrivals()
       this.#begin()
       return await this.#loop()
     } finally {
@@ -128,8 +146,8 @@ class Interpreter {
       if (this.#attempts.count === 0) {
         if (isStopping) return this.#handOver()
         const due = this.#memory.nextDue()
-        if (due === undefined) return this.#finish({ status: 'completed' })
-        if (Date.parse(due) - this.#now().getTime() > REST_MS) return this.#rest(due)
+        if (!this.#memory.isWaiting()) return this.#finish({ status: 'completed' })
+        if (due === undefined || Date.parse(due) - this.#now().getTime() > REST_MS) return this.#rest(due)
       }
       candidates = await this.#change()
     }
@@ -159,10 +177,15 @@ class Interpreter {
     this.#journal.execution({ status: 'running', waiting_until: null, started_at: started_at ?? at, ...deadline })
   }
 
-  /** Begins what has waited long enough, and what is ready. */
+  /** Goes on with what something has come for or has waited long enough, and begins what is ready. */
   #goOn(candidates: Iterable<GraphNode>): void {
     const { graph, states } = this.#memory
     const now = this.#now().toISOString()
+    for (const arrival of this.#arrivals) {
+      const at = graph.byId.get(arrival.node_id)
+      const state = states.get(arrival.node_id)
+      if (at && state?.status === 'waiting' && state.attempt === arrival.attempt) this.#attempts.arrive(at, arrival)
+    }
     for (const at of graph.nodes) {
       const state = states.get(at.node.id)
       if (state?.due_at && state.due_at <= now && !rules.hasEnded(state)) this.#attempts.begin(at)
@@ -204,8 +227,9 @@ class Interpreter {
   }
 
   #look(): void {
-    store.isCancelRequested(this.#ctx.platform.database.platform, this.#execution.id).then(
-      (isRequested) => {
+    const { platform } = this.#ctx.platform.database
+    Promise.all([store.isCancelRequested(platform, this.#execution.id), this.#readArrivals()]).then(
+      ([isRequested]) => {
         this.#isCancelled ||= isRequested
         this.#stir()
       },
@@ -213,11 +237,17 @@ class Interpreter {
     )
   }
 
+  async #readArrivals(): Promise<void> {
+    if (!this.#memory.isWaiting()) return
+    this.#arrivals = await arrivalsOf(this.#ctx.platform.database.platform, this.#execution.id)
+  }
+
   // ---- how it comes to an end, for now or for good
 
-  async #rest(due: string): Promise<Outcome> {
-    const until = earliest(due, this.#deadline) ?? due
-    this.#journal.event({ type: 'execution.waiting', at: this.#now().toISOString(), details: { waiting_until: until } })
+  async #rest(due: string | undefined): Promise<Outcome> {
+    const until = earliest(due, this.#deadline) ?? null
+    const details = until ? { waiting_until: until } : undefined
+    this.#journal.event({ type: 'execution.waiting', at: this.#now().toISOString(), details })
     this.#journal.execution({ status: 'waiting', waiting_until: until })
     return (await this.#journal.flush()) ? { rest_until: until } : undefined
   }
@@ -231,16 +261,14 @@ class Interpreter {
     const at = this.#now().toISOString()
     this.#abandon(at)
     this.#journal.event({ type: `execution.${status}`, at, ...(error ? { details: { error } } : {}) })
-    const { workspace_id, request_id } = this.#execution
-    this.#journal.execution(
-      { status, waiting_until: null, completed_at: at, ...(error ? { error } : {}), ...(output ? { output } : {}) },
-      {
-        workspace_id,
-        now: at,
-        request_id: request_id ?? undefined,
-        usages: usagesOf(this.#execution, [...this.#memory.rows.values()]),
-      },
-    )
+    const { retention_days } = this.#execution
+    const expires_at = retention_days ? new Date(Date.parse(at) + retention_days * DAY_MS).toISOString() : undefined
+    const result = { ...(error ? { error } : {}), ...(output ? { output } : {}), ...(expires_at ? { expires_at } : {}) }
+    this.#journal.execution({ status, waiting_until: null, completed_at: at, ...result })
+    const end = { status, error, output, spent: [...this.#memory.rows.values()] }
+    const { concurrency } = this.#memory.graph.config
+    for (const effect of effectsOfEnd(this.#ctx, this.#execution, end, concurrency?.limit)) this.#journal.effect(effect)
+    this.#journal.end()
     await this.#journal.flush()
     return this.#journal.isLetGo ? { let_go: true } : undefined
   }
@@ -251,7 +279,9 @@ class Interpreter {
       graph.output ? graph.output.render(this.#memory.variables(), OUTPUT_MAX) : rules.outputByDefault(graph, states)
     try {
       const rendered = evaluated('The output of the workflow', output, 'OUTPUT_TOO_LARGE')
-      return { status: 'completed', output: outputText(rendered) }
+      const text = outputText(rendered)
+      assertFits(graph.checkOutput, rendered, 'INVALID_OUTPUT', 'The result does not fit "output_schema"')
+      return { status: 'completed', output: text }
     } catch (thrown) {
       if (!(thrown instanceof NodeFailure)) throw thrown
       const { code, message, cause } = thrown
@@ -263,16 +293,10 @@ class Interpreter {
 
   /** What is at work or waits comes to its end with the execution. */
   #abandon(at: string): void {
-    for (const node of this.#memory.graph.nodes) {
-      const { id } = node.node
-      const state = this.#memory.states.get(id)
-      const row = this.#attempts.rowOf(node)
-      this.#attempts.abort(id)
-      // What has ended, and is only not yet recorded, has ended all the same.
-      if (!state || rules.hasEnded(state) || this.#memory.rows.get(id)?.completed_at) continue
-      this.#attempts.keep({ ...row, status: 'cancelled', due_at: null, completed_at: at })
-      this.#journal.event({ type: 'node.cancelled', node_id: id, at })
-    }
+    const { graph, states } = this.#memory
+    const begun = graph.nodes.filter(({ node }) => states.has(node.id))
+    this.#attempts.close(begun.filter((one) => this.#attempts.cancel(one, at)))
+    this.#attempts.abortAll()
   }
 }
 
@@ -280,14 +304,3 @@ type Verdict = { status: ExecutionStatus; error?: ExecutionError; output?: strin
 
 const earliest = (...times: (string | null | undefined)[]): string | undefined =>
   times.filter((time) => typeof time === 'string').sort()[0]
-
-/** What an execution is billed for: that it ran, and the seconds that its code did. */
-export function usagesOf(execution: store.ExecutionRow, rows: { spent_ms: number }[]): Usage[] {
-  const { workflow_id, started_by } = execution
-  const seconds = rows.reduce((sum, { spent_ms }) => sum + spent_ms, 0) / 1000
-  const about = { resource_type: 'workflow', resource_id: workflow_id, user_id: started_by, workflow_id }
-  return [
-    { ...about, service_type: 'workflow_run', usage_quantity: 1 },
-    ...(seconds > 0 ? [{ ...about, service_type: 'code_run' as const, usage_quantity: seconds }] : []),
-  ]
-}

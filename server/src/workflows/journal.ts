@@ -2,15 +2,16 @@
  *  writing at a time, together with what other executions of the process have to say. What can wait does so for a
  *  moment; `flush` answers when everything noted so far is kept for good. */
 
-import { debit, type Usage } from '../billing/billing.ts'
 import type { Platform } from '../context.ts'
 import type { Database } from '../db/db.ts'
 import { type Claim, type GroupCommit, groupCommit } from '../engine/engine.ts'
-import * as store from './store.ts'
+import { type Entry, record } from './journal-store.ts'
+import type { Effect } from './nodes/node.ts'
+import type * as store from './store.ts'
 
-/** What is billed when an execution ends, in the same transaction. */
-export type Bill = { workspace_id: string; now: string; request_id: string | undefined; usages: Usage[] }
-export type Writing = store.Entry & { claim: Claim; bill?: Bill }
+/** `effects`: what is done in the same transaction, if the execution still belongs to us. `ends`: with it the run is let
+ *  go of. */
+export type Writing = Entry & { claim: Claim; effects: Effect[]; ends: boolean }
 /** Whether it is kept (the execution still belongs to us), and whether the run was let go of with it. */
 export type Written = { is_kept: boolean; is_let_go: boolean }
 
@@ -30,27 +31,21 @@ const weight = ({ nodes, items }: Writing): number =>
   nodes.reduce((sum, { input, output }) => sum + (input?.length ?? 0) + (output?.length ?? 0), 0) +
   items.reduce((sum, { output }) => sum + (output?.length ?? 0), 0)
 
-/** What ends is billed and let go of in the same transaction. */
 async function write(
   { database, engine }: Pick<Platform, 'database' | 'engine'>,
   writings: Writing[],
 ): Promise<Written[]> {
-  const ending = writings.filter(({ bill }) => bill !== undefined)
-  if (ending.length === 0) {
-    const kept = await store.record(database.platform, writings)
+  if (writings.every(({ effects, ends }) => effects.length === 0 && !ends)) {
+    const kept = await record(database.platform, writings)
     return writings.map(({ execution_id }) => ({ is_kept: kept.has(execution_id), is_let_go: false }))
   }
   return database.platform.tx(async (db) => {
-    const kept = await store.record(db, writings)
-    const ours = ending.filter(({ execution_id }) => kept.has(execution_id))
-    await together(
-      ours.flatMap(({ bill, organization_id }) =>
-        bill ? bill.usages.map((usage) => debit({ db, organization_id, ...bill }, usage)) : [],
-      ),
-    )
+    const kept = await record(db, writings)
+    const ours = writings.filter(({ execution_id }) => kept.has(execution_id))
+    await together(ours.flatMap(({ effects }) => effects.map((effect) => effect(db))))
     const gone = await engine.letGo(
       db,
-      ours.map(({ claim }) => claim),
+      ours.filter(({ ends }) => ends).map(({ claim }) => claim),
     )
     return writings.map(({ execution_id }) => ({ is_kept: kept.has(execution_id), is_let_go: gone.has(execution_id) }))
   })
@@ -81,7 +76,8 @@ export class Journal {
   #items: store.ItemRow[] = []
   #events: store.EventRow[] = []
   #patch: store.Patch | undefined
-  #bill: Bill | undefined
+  #effects: Effect[] = []
+  #ends = false
   #weight = 0
   #linger: NodeJS.Timeout | undefined
   /** The writing on its way, and the one that will take what has been noted since. */
@@ -116,10 +112,20 @@ export class Journal {
     this.#grow(0)
   }
 
-  execution(patch: store.Patch, bill?: Bill): void {
+  execution(patch: store.Patch): void {
     this.#patch = { ...this.#patch, ...patch }
-    this.#bill = bill
     this.#grow(0)
+  }
+
+  /** Done together with what has been noted, if that is kept. */
+  effect(effect: Effect): void {
+    this.#effects.push(effect)
+    this.#grow(0)
+  }
+
+  /** Nothing comes after what has been noted. */
+  end(): void {
+    this.#ends = true
   }
 
   /** True when all that was noted is kept; false when the execution belongs to somebody else now. */
@@ -143,13 +149,14 @@ export class Journal {
       items: this.#items,
       events: this.#events,
       ...(this.#patch ? { patch: this.#patch } : {}),
-      ...(this.#bill ? { bill: this.#bill } : {}),
+      effects: this.#effects,
+      ends: this.#ends,
     }
     this.#nodes = new Map()
     this.#items = []
     this.#events = []
     this.#patch = undefined
-    this.#bill = undefined
+    this.#effects = []
     this.#weight = 0
     const { is_kept, is_let_go } = await this.#write(writing)
     this.isLetGo = is_let_go
@@ -158,7 +165,7 @@ export class Journal {
   }
 
   #isEmpty(): boolean {
-    return this.#nodes.size + this.#items.length + this.#events.length === 0 && !this.#patch
+    return this.#nodes.size + this.#items.length + this.#events.length + this.#effects.length === 0 && !this.#patch
   }
 
   #grow(characters: number): void {

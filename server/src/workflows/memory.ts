@@ -1,9 +1,9 @@
 /** What is known of an execution while it is owned: the states that count (they are recorded), the rows as they were
  *  last noted, and what expressions see of it. */
 
-import type { Graph, GraphNode } from '../components/workflow-rules.ts'
+import type { Graph, GraphEdge, GraphNode } from '../components/workflow-rules.ts'
 import { jsonText, type Variables } from '../expressions/expressions.ts'
-import { evaluated, INPUT_MAX, NodeFailure } from './nodes/node.ts'
+import { evaluated, INPUT_MAX, isTrue, NodeFailure } from './nodes/node.ts'
 import * as rules from './rules.ts'
 import type { ExecutionRow, NodeRow, StoredNode } from './store.ts'
 
@@ -19,6 +19,7 @@ export class Memory {
   readonly rows = new Map<string, NodeRow>()
   readonly #input: unknown
   readonly #seen: Record<string, unknown>
+  readonly #about: Variables
   /** Whose output (or the execution's input) a value is, so that it is not kept twice. */
   readonly #sources = new Map<unknown, string>()
   /** Characters of JSON that each input comes to, and all of them. */
@@ -27,8 +28,10 @@ export class Memory {
   /** Characters of JSON that the outputs come to so far. */
   characters = 0
 
-  constructor(graph: Graph, execution: ExecutionRow, nodes: StoredNode[]) {
+  constructor(graph: Graph, execution: ExecutionRow, nodes: StoredNode[], callbacks: Record<string, string>) {
     this.graph = graph
+    const { id, workflow_id, created_at } = execution
+    this.#about = { execution: { id, workflow_id, created_at }, callbacks }
     this.#input = execution.input
     this.#source(execution.input, '')
     for (const node of nodes) this.#recall(node)
@@ -43,7 +46,7 @@ export class Memory {
   }
 
   /** Looks at the execution as if the node were in this state already. */
-  supposing<Result>(at: GraphNode, state: rules.NodeState, look: () => Result): Result {
+  #supposing<Result>(at: GraphNode, state: rules.NodeState, look: () => Result): Result {
     const before = this.#seen[at.node.id]
     this.#seen[at.node.id] = rules.nodeSeen(state)
     try {
@@ -53,8 +56,27 @@ export class Memory {
     }
   }
 
+  /** The edges that are taken when a node ends in this state. Throws a `NodeFailure` when a condition cannot be told. */
+  edgesTaken(at: GraphNode, state: rules.NodeState): number[] {
+    const edges = rules.edgesAfter(at, state.status === 'failed' ? 'failed' : 'completed')
+    return this.#supposing(at, state, () =>
+      edges.filter((edge) => this.#isTaken(edge, state.output)).map((edge) => edge.index),
+    )
+  }
+
+  #isTaken({ when, source, target }: GraphEdge, output: unknown): boolean {
+    if (!when) return true
+    const bare: Record<string, unknown> = {}
+    for (const { name } of when.bare) {
+      const holder = [output, this.#input].find((one) => isObject(one) && Object.hasOwn(one, name))
+      if (isObject(holder)) bare[name] = holder[name]
+    }
+    const isTaken = () => isTrue(when.evaluate({ ...bare, ...this.variables() }))
+    return evaluated(`The condition of the edge from "${source}" to "${target}"`, isTaken, 'EXPRESSION_FAILED')
+  }
+
   variables(): Variables {
-    return { input: this.#input, nodes: this.#seen, vars: this.graph.config.vars }
+    return { input: this.#input, nodes: this.#seen, vars: this.graph.config.vars, ...this.#about }
   }
 
   /** What a node is given, and how its row keeps that. The input of a map is mapped for each of its items. */
@@ -90,6 +112,12 @@ export class Memory {
     return next
   }
 
+  /** Whether a node waits, for a time or for something to come. */
+  isWaiting(): boolean {
+    for (const { status } of this.states.values()) if (status === 'waiting' || status === 'retrying') return true
+    return false
+  }
+
   #recall({ characters, ...node }: StoredNode): void {
     const { node_id, status, attempt, error, taken, due_at, output } = node
     const input = node.input === null ? null : JSON.stringify(node.input)
@@ -120,6 +148,9 @@ export class Memory {
     if (isWorthIt && !this.#sources.has(value)) this.#sources.set(value, id)
   }
 }
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export const blankRow = (node_id: string): NodeRow => ({
   node_id,

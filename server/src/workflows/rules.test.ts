@@ -101,10 +101,14 @@ test('the whole gives what the one end gives, or an object of the ends that were
   assert.deepEqual(rules.outputByDefault(two, statesOf(two, { a: ['b'], b: [], c: 'skipped' })), { b: "b's" })
 })
 
-test('pauses grow up to their limit', () => {
-  const retry = { max_attempts: 10, backoff_seconds: 2, multiplier: 3, max_backoff_seconds: 20 }
+test('pauses grow up to their limit, and are left to chance as far as is said', () => {
+  const retry = { max_attempts: 10, backoff_seconds: 2, multiplier: 3, max_backoff_seconds: 20, jitter: 0.1 }
   const at = graphOf([block('a', { retry })]).nodes[0]
-  assert.deepEqual(at && [1, 2, 3, 4].map((attempt) => rules.backoffOf(at, attempt)), [2, 6, 18, 20])
+  const pauses = (chance: number) =>
+    at && [1, 2, 3, 4].map((attempt) => Math.round(rules.backoffOf(at, attempt, chance) * 1000) / 1000)
+  assert.deepEqual(pauses(0.5), [2, 6, 18, 20])
+  assert.deepEqual(pauses(0), [1.8, 5.4, 16.2, 18])
+  assert.deepEqual(pauses(1), [2.2, 6.6, 19.8, 22])
 })
 
 test('an input that is kept already is not kept twice, and is put together again', () => {

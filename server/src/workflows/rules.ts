@@ -47,14 +47,16 @@ export function decide(
 export const targetsOf = (graph: Graph, at: GraphNode): GraphNode[] =>
   at.outgoing.flatMap(({ target }) => graph.byId.get(target) ?? [])
 
-/** `all` waits for every edge to be decided, `any` for the first that is taken; without any taken there is no way in. */
+/** `all` waits for every edge to be decided; `any` for the first that is taken, a count for as many; without enough of
+ *  them there is no way in. */
 function joinOf({ node, incoming }: GraphNode, states: States): 'ready' | 'skipped' | 'waits' {
   if (incoming.length === 0) return 'ready'
   const decided = incoming.filter((edge) => hasEnded(states.get(edge.source)))
-  const isTaken = decided.some((edge) => states.get(edge.source)?.taken.includes(edge.index))
-  if (node.join === 'any' && isTaken) return 'ready'
+  const taken = decided.filter((edge) => states.get(edge.source)?.taken.includes(edge.index)).length
+  const wanted = typeof node.join === 'object' ? node.join.count : 1
+  if (node.join !== 'all' && taken >= wanted) return 'ready'
   if (decided.length < incoming.length) return 'waits'
-  return isTaken ? 'ready' : 'skipped'
+  return taken >= wanted ? 'ready' : 'skipped'
 }
 
 /** The edges that come into question when a node has ended: by success, or by an error that is routed. */
@@ -108,10 +110,11 @@ export const nodeSeen = (state: NodeState | undefined) => ({
   error: state?.error ?? null,
 })
 
-/** The pause before the next attempt, in seconds. */
-export function backoffOf(at: GraphNode, attempt: number): number {
-  const { backoff_seconds = 0, multiplier = 1, max_backoff_seconds = 0 } = at.node.retry ?? {}
-  return Math.min(backoff_seconds * multiplier ** (attempt - 1), max_backoff_seconds)
+/** The pause before the next attempt, in seconds. `chance`: from 0 to 1. */
+export function backoffOf(at: GraphNode, attempt: number, chance = Math.random()): number {
+  const { backoff_seconds = 0, multiplier = 1, max_backoff_seconds = 0, jitter = 0 } = at.node.retry ?? {}
+  const pause = Math.min(backoff_seconds * multiplier ** (attempt - 1), max_backoff_seconds)
+  return pause * (1 + jitter * (2 * chance - 1))
 }
 
 /** Where an input comes from, when it is not its own: nothing is kept twice. `{"": "a"}` is the output of node a,

@@ -4,8 +4,9 @@
 import { createHash } from 'node:crypto'
 import type { FieldError } from '@flow/contract/common'
 import { CodeBlockConfig } from '@flow/contract/components/code-block'
-import type { WorkflowConfig } from '@flow/contract/components/workflow'
-import { resolve } from '../components/components.ts'
+import type { SchemaConfig } from '@flow/contract/components/schema'
+import { WorkflowConfig } from '@flow/contract/components/workflow'
+import { jsonSchemaOf, resolve } from '../components/components.ts'
 import { compileWorkflow, type Graph, referencesOf } from '../components/workflow-rules.ts'
 import type { Context } from '../context.ts'
 import type { Db } from '../db/db.ts'
@@ -14,12 +15,24 @@ import { conflict } from '../failure.ts'
 import type { Block } from './nodes/node.ts'
 import * as store from './store.ts'
 
-export type Snapshot = { graph: Graph; blocks: ReadonlyMap<string, Block> }
+export type Snapshot = {
+  graph: Graph
+  blocks: ReadonlyMap<string, Block>
+  schemas: ReadonlyMap<string, JsonSchemaCheck>
+  /** It was pinned by a newer release, which knows how to run it. */
+  isNewer: boolean
+}
+
+/** What this release understands. It grows with every type of node and every rule that an older one does not know, so
+ *  that an older release leaves to a newer one what it cannot run. */
+const FORMAT = 2
 
 type Content = {
+  format?: number
   config: WorkflowConfig
   /** By the reference that the definition uses. */
   blocks: Record<string, { component_id: string; version: string; config: CodeBlockConfig }>
+  schemas?: Record<string, Record<string, unknown>>
 }
 
 const KEPT = 200
@@ -31,16 +44,20 @@ const committed = new Set<string>()
 /** Keeps the definition as it is at this moment, with the code blocks that its references name now. */
 export async function pin(ctx: Context, config: WorkflowConfig): Promise<string> {
   const blocks: Content['blocks'] = {}
+  const schemas: Content['schemas'] = {}
   const lost: FieldError[] = []
   for (const { field, ref, type } of referencesOf(config)) {
-    if (ref in blocks) continue
+    if (ref in blocks || ref in schemas) continue
     const found = await resolve(ctx, ref, type)
-    if (found) blocks[ref] = { component_id: found.id, version: found.version, config: found.config as CodeBlockConfig }
-    else lost.push({ field, message: `There is no ${type} "${ref}" in this workspace.` })
+    if (!found) lost.push({ field, message: `There is no ${type} "${ref}" in this workspace.` })
+    else if (type === 'schema') schemas[ref] = jsonSchemaOf(found.config as SchemaConfig)
+    // A child is pinned when it begins.
+    else if (type === 'code_block')
+      blocks[ref] = { component_id: found.id, version: found.version, config: found.config as CodeBlockConfig }
   }
   if (lost.length > 0) throw conflict('The workflow needs components that are not there.', lost)
 
-  const content = JSON.stringify({ config, blocks } satisfies Content)
+  const content = JSON.stringify({ format: FORMAT, config, blocks, schemas } satisfies Content)
   const digest = createHash('sha256').update(content).digest('hex')
   const key = keyOf(ctx.organization_id, digest)
   if (!committed.has(key)) await store.keepSnapshot(ctx, digest, content)
@@ -72,14 +89,20 @@ function forgetOldest(kept: { size: number; keys(): Iterator<string>; delete(key
 
 const keyOf = (organization_id: string, digest: string) => `${organization_id}:${digest}`
 
-function compile({ config, blocks }: Content): Snapshot {
-  const { graph } = compileWorkflow(config)
+function compile({ format = 1, config, blocks, schemas = {} }: Content): Snapshot {
+  const isNewer = format > FORMAT
+  // An older release may have kept it: what has been added since has its default.
+  const { graph } = compileWorkflow(isNewer ? config : WorkflowConfig.parse(config))
   const entries = Object.entries(blocks).map(([ref, { component_id, version, config }]): [string, Block] => [
     ref,
-    // An older release may have kept it: what has been added since has its default.
     { component_id, version, config: CodeBlockConfig.parse(config), ...schemasOf(config) },
   ])
-  return { graph, blocks: new Map(entries) }
+  return {
+    graph,
+    blocks: new Map(entries),
+    schemas: new Map(Object.entries(schemas).map(([ref, schema]) => [ref, schemaOf(schema)])),
+    isNewer,
+  }
 }
 
 function schemasOf({ input_schema, output_schema }: CodeBlockConfig): Pick<Block, 'checkInput' | 'checkOutput'> {

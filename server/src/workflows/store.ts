@@ -7,9 +7,8 @@ import type { Execution, ExecutionError, ExecutionStatus, ExecutionSummary, work
 import type { Scope } from '../context.ts'
 import { type Db, json, raw, sql } from '../db/db.ts'
 import { page } from '../db/page.ts'
-import { owned } from '../engine/engine.ts'
 import { ring } from '../events/events.ts'
-import { announcements, cancellation } from './announcements.ts'
+import { cancellation } from './announcements.ts'
 import type { InputFrom } from './rules.ts'
 
 export type ExecutionRow = Omit<Execution, 'nodes' | 'trigger'> & {
@@ -22,6 +21,14 @@ export type ExecutionRow = Omit<Execution, 'nodes' | 'trigger'> & {
   started_by: string | null
   request_id: string | null
   deadline_at: string | null
+  parent_execution_id: string | null
+  parent_node_id: string | null
+  parent_attempt: number | null
+  depth: number
+  priority: number
+  concurrency_key: string | null
+  is_admitted: boolean
+  retention_days: number | null
 }
 
 /** What is known of what set an execution off. */
@@ -55,109 +62,14 @@ export type Patch = {
   waiting_until: string | null
   started_at?: string
   completed_at?: string
-}
-
-/** What an owner writes of one execution at a time. */
-export type Entry = {
-  execution_id: string
-  organization_id: string
-  token: number
-  nodes: NodeRow[]
-  items: ItemRow[]
-  events: EventRow[]
-  patch?: Patch
-}
-
-const flat = <Row, Value>(entries: Entry[], rowsOf: (entry: Entry) => Row[], pick: (row: Row, entry: Entry) => Value) =>
-  entries.flatMap((entry) => rowsOf(entry).map((row) => pick(row, entry)))
-
-/** Writes what several executions have to say, in one statement, and tells listeners: the id of each, with a dot
- *  behind it when it has ended. Gives the executions that still
- *  belong to whoever wrote; nothing is written of the others. A node whose row is final is never changed. */
-export async function record(db: Db, entries: Entry[]): Promise<Set<string>> {
-  const nodes = <Value>(pick: (row: NodeRow, entry: Entry) => Value) => flat(entries, (entry) => entry.nodes, pick)
-  const items = <Value>(pick: (row: ItemRow, entry: Entry) => Value) => flat(entries, (entry) => entry.items, pick)
-  const events = <Value>(pick: (row: EventRow, entry: Entry) => Value) => flat(entries, (entry) => entry.events, pick)
-  const patched = entries.flatMap(({ execution_id, patch }) => (patch ? [{ execution_id, patch }] : []))
-  const patches = <Value>(pick: (patch: Patch) => Value) => patched.map(({ patch }) => pick(patch))
-  const ids = entries.map(({ execution_id }) => execution_id)
-  const ended = entries.flatMap(({ execution_id, patch }) => (patch?.completed_at ? [execution_id] : []))
-
-  const rows = await db.many<{ run_id: string }>(sql`
-    with owned as materialized (${owned(
-      ids,
-      entries.map(({ token }) => token),
-    )}),
-    written_nodes as (
-      insert into execution_nodes as n (execution_id, organization_id, node_id, status, attempt, input, input_from,
-        output, error, taken, items, spent_ms, due_at, started_at, completed_at)
-      select t.execution_id, t.organization_id, t.node_id, t.status, t.attempt, t.input::json, t.input_from::jsonb,
-        t.output::json, t.error::jsonb, t.taken::integer[], t.items::jsonb, t.spent_ms, t.due_at, t.started_at,
-        t.completed_at
-      from unnest(
-        ${nodes((_, entry) => entry.execution_id)}::uuid[], ${nodes((_, entry) => entry.organization_id)}::uuid[],
-        ${nodes((row) => row.node_id)}::text[], ${nodes((row) => row.status)}::text[],
-        ${nodes((row) => row.attempt)}::integer[], ${nodes((row) => row.input)}::text[],
-        ${nodes((row) => json(row.input_from))}::text[], ${nodes((row) => row.output)}::text[],
-        ${nodes((row) => json(row.error))}::text[], ${nodes((row) => `{${row.taken.join()}}`)}::text[],
-        ${nodes((row) => json(row.items))}::text[], ${nodes((row) => Math.round(row.spent_ms))}::integer[],
-        ${nodes((row) => row.due_at)}::timestamptz[], ${nodes((row) => row.started_at)}::timestamptz[],
-        ${nodes((row) => row.completed_at)}::timestamptz[]
-      ) as t (execution_id, organization_id, node_id, status, attempt, input, input_from, output, error, taken, items,
-        spent_ms, due_at, started_at, completed_at)
-      join owned o on o.run_id = t.execution_id
-      on conflict (execution_id, node_id) do update set status = excluded.status, attempt = excluded.attempt,
-        input = excluded.input, input_from = excluded.input_from, output = excluded.output, error = excluded.error,
-        taken = excluded.taken, items = excluded.items, spent_ms = excluded.spent_ms, due_at = excluded.due_at,
-        started_at = excluded.started_at, completed_at = excluded.completed_at
-      where n.completed_at is null
-    ), written_items as (
-      insert into execution_items (execution_id, organization_id, node_id, index, output, error)
-      select t.execution_id, t.organization_id, t.node_id, t.index, t.output::json, t.error::jsonb
-      from unnest(
-        ${items((_, entry) => entry.execution_id)}::uuid[], ${items((_, entry) => entry.organization_id)}::uuid[],
-        ${items((row) => row.node_id)}::text[], ${items((row) => row.index)}::integer[],
-        ${items((row) => row.output)}::text[], ${items((row) => json(row.error))}::text[]
-      ) as t (execution_id, organization_id, node_id, index, output, error)
-      join owned o on o.run_id = t.execution_id
-      on conflict do nothing
-    ), written_events as (
-      insert into execution_events (execution_id, organization_id, seq, type, node_id, at, details)
-      select t.execution_id, t.organization_id, t.seq, t.type, t.node_id, t.at, t.details::jsonb
-      from unnest(
-        ${events((_, entry) => entry.execution_id)}::uuid[], ${events((_, entry) => entry.organization_id)}::uuid[],
-        ${events((row) => row.seq)}::integer[], ${events((row) => row.type)}::text[],
-        ${events((row) => row.node_id)}::text[], ${events((row) => row.at)}::timestamptz[],
-        ${events((row) => json(row.details))}::text[]
-      ) as t (execution_id, organization_id, seq, type, node_id, at, details)
-      join owned o on o.run_id = t.execution_id
-    ), patched as (
-      update executions e set status = t.status, output = coalesce(t.output::json, e.output),
-        error = coalesce(t.error::jsonb, e.error), deadline_at = coalesce(t.deadline_at, e.deadline_at),
-        waiting_until = t.waiting_until, started_at = coalesce(e.started_at, t.started_at),
-        completed_at = t.completed_at
-      from unnest(
-        ${patched.map(({ execution_id }) => execution_id)}::uuid[], ${patches((patch) => patch.status)}::text[],
-        ${patches((patch) => patch.output ?? null)}::text[], ${patches((patch) => json(patch.error))}::text[],
-        ${patches((patch) => patch.deadline_at ?? null)}::timestamptz[],
-        ${patches((patch) => patch.waiting_until)}::timestamptz[],
-        ${patches((patch) => patch.started_at ?? null)}::timestamptz[],
-        ${patches((patch) => patch.completed_at ?? null)}::timestamptz[]
-      ) as t (execution_id, status, output, error, deadline_at, waiting_until, started_at, completed_at)
-      join owned o on o.run_id = t.execution_id
-      where e.id = t.execution_id
-    ), announced as (${announcements(entries)}), rung as (${ring('announced')}), told as (
-      select count(pg_notify('flow_executions', ids)) as count from (
-        select string_agg(case when run_id = any(${ended}::uuid[]) then run_id || '.' else run_id::text end, ' ') as ids
-        from (select run_id, row_number() over () / 200 as part from owned) o group by part) parts
-    )
-    select o.run_id from owned o, told, rung`)
-  return new Set(rows.map((row) => row.run_id))
+  expires_at?: string
 }
 
 const columns = raw(`e.id, e.organization_id, e.workspace_id, e.workflow_id, e.workflow_version, e.snapshot, e.status,
   e.input, e.output, e.error, e.trigger_type, e.trigger, e.event_depth, e.started_by, e.request_id, e.retry_of,
-  e.cancel_requested_at, e.deadline_at, e.waiting_until, e.created_at, e.started_at, e.completed_at`)
+  e.cancel_requested_at, e.deadline_at, e.waiting_until, e.created_at, e.started_at, e.completed_at,
+  e.parent_execution_id, e.parent_node_id, e.parent_attempt, e.depth, e.priority, e.concurrency_key, e.is_admitted,
+  e.retention_days`)
 
 /** For the owner, across organizations. */
 export const load = (db: Db, ids: string[]): Promise<ExecutionRow[]> =>
@@ -216,6 +128,16 @@ export type StoredItem = { index: number; output: unknown; error: ExecutionError
 export const itemsOf = (db: Db, execution_id: string, node_id: string): Promise<StoredItem[]> =>
   db.many<StoredItem>(sql`
     select index, output, error from execution_items where execution_id = ${execution_id} and node_id = ${node_id}`)
+
+/** The attempt that something which comes now is meant for; undefined when the node has ended. */
+export async function openAttempt(db: Db, execution_id: string, node_id: string): Promise<number | undefined> {
+  const row = await db.maybe<Pick<NodeRow, 'status' | 'attempt' | 'completed_at'>>(sql`
+    select status, attempt, completed_at from execution_nodes
+    where execution_id = ${execution_id} and node_id = ${node_id}`)
+  if (!row) return 1
+  if (row.completed_at) return undefined
+  return row.status === 'retrying' ? row.attempt + 1 : row.attempt
+}
 
 export const hasEnded = async (db: Db, id: string): Promise<boolean> => {
   const row = await db.maybe<{ completed_at: string | null }>(sql`select completed_at from executions where id = ${id}`)
@@ -276,6 +198,17 @@ type New = Pick<
   input: string
   started_by: string | null
   request_id: string
+  parent: Parent | null
+  priority: number
+  retention_days: number | null
+  concurrency_key: string | null
+}
+type Parent = {
+  execution_id: string
+  node_id: string
+  attempt: number
+  on_parent_end: 'cancel' | 'leave'
+  depth: number
 }
 
 /** An execution that waits for its turn, and its first event. */
@@ -283,16 +216,38 @@ export const insert = (at: Scope & { now: string }, made: New): Promise<Executio
   at.db.one<ExecutionRow>(sql`
     with e as (
       insert into executions (id, organization_id, workspace_id, workflow_id, workflow_version, snapshot, status, input,
-        trigger_type, trigger, event_depth, started_by, request_id, retry_of, created_at)
+        trigger_type, trigger, event_depth, started_by, request_id, retry_of, created_at, parent_execution_id,
+        parent_node_id, parent_attempt, on_parent_end, depth, priority, retention_days, concurrency_key, is_admitted)
       values (${made.id}, ${at.organization_id}, ${at.workspace_id}, ${made.workflow_id}, ${made.workflow_version},
         ${made.snapshot}, 'queued', ${made.input}::json, ${made.trigger_type},
-        ${json(made.trigger)}, ${made.event_depth}, ${made.started_by}, ${made.request_id}, ${made.retry_of}, ${at.now})
+        ${json(made.trigger)}, ${made.event_depth}, ${made.started_by}, ${made.request_id}, ${made.retry_of}, ${at.now},
+        ${made.parent?.execution_id ?? null}, ${made.parent?.node_id ?? null}, ${made.parent?.attempt ?? null},
+        ${made.parent?.on_parent_end ?? null}, ${made.parent?.depth ?? 0}, ${made.priority}, ${made.retention_days},
+        ${made.concurrency_key}, ${made.concurrency_key === null})
       returning *
     ), told as (
       insert into execution_events (organization_id, execution_id, seq, type, at)
       select organization_id, id, 1, 'execution.queued', created_at from e
     )
     select ${columns} from e`)
+
+/** Only one transaction counts a line at a time. */
+export const holdLine = (at: Scope, workflow_id: string, key: string): Promise<number> =>
+  at.db.run(sql`select pg_advisory_xact_lock(hashtextextended(${`${workflow_id}:${key}`}, 0))`)
+
+/** Admits as many as there is room for, the first in line first. */
+export const admit = (at: Scope, line: { workflow_id: string; key: string; limit: number }) =>
+  at.db.many<Pick<ExecutionRow, 'id' | 'workspace_id' | 'started_by' | 'request_id' | 'priority'>>(sql`
+    update executions set is_admitted = true where id in (
+      select id from executions
+      where workflow_id = ${line.workflow_id} and concurrency_key = ${line.key}
+        and organization_id = ${at.organization_id} and completed_at is null and not is_admitted
+      order by priority desc, created_at, id
+      limit greatest(0, ${line.limit} - (
+        select count(*) from executions
+        where workflow_id = ${line.workflow_id} and concurrency_key = ${line.key} and completed_at is null
+          and is_admitted)))
+    returning id, workspace_id, started_by, request_id, priority`)
 
 /** The results that a new execution keeps of the one before. */
 export const copyNodes = (at: Scope, from: string, to: string, node_ids: string[]): Promise<number> =>
@@ -313,7 +268,8 @@ export const requestCancel = (at: Scope & { now: string }, id: string): Promise<
 export const cancelNow = (at: Scope & { now: string }, id: string): Promise<ExecutionRow> =>
   at.db.one<ExecutionRow>(sql`
     with e as (
-      update executions set status = 'cancelled', completed_at = ${at.now}, waiting_until = null
+      update executions set status = 'cancelled', completed_at = ${at.now}, waiting_until = null,
+        expires_at = ${at.now}::timestamptz + make_interval(days => retention_days)
       where id = ${id} and workspace_id = ${at.workspace_id} and completed_at is null returning *
     ), nodes as (
       update execution_nodes n set status = 'cancelled', due_at = null, completed_at = ${at.now}
@@ -358,5 +314,6 @@ export const forgetSome = (at: Scope, workflow_id: string): Promise<number> =>
       select id from executions where workflow_id = ${workflow_id} and organization_id = ${at.organization_id} limit 100
     ), events as (delete from execution_events where execution_id in (select id from gone)),
     items as (delete from execution_items where execution_id in (select id from gone)),
+    arrivals as (delete from execution_arrivals where execution_id in (select id from gone)),
     nodes as (delete from execution_nodes where execution_id in (select id from gone))
     delete from executions where id in (select id from gone)`)

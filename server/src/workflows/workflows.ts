@@ -16,38 +16,37 @@ import type {
   ExecutionSummary,
   Workflow,
 } from '@flow/contract/workflows'
-import { assertBudget, debit } from '../billing/billing.ts'
+import { assertBudget } from '../billing/billing.ts'
 import * as components from '../components/components.ts'
-import type { Graph } from '../components/workflow-rules.ts'
-import { type Context, newId, type Scope } from '../context.ts'
+import type { Context, Scope } from '../context.ts'
 import { defineRun } from '../engine/engine.ts'
 import { conflict, Failure, invalid, notFound } from '../failure.ts'
-import { interpret, usagesOf } from './interpreter.ts'
+import { admit, begin, byHand, type Definition, prepare, presentNew, type SetOff } from './beginning.ts'
+import { effectsOfEnd } from './ending.ts'
+import { interpret } from './interpreter.ts'
 import { follow, untilEnded } from './live.ts'
 import { executionOf, VALUES_BYTES_MAX, workflowOf } from './present.ts'
 import { rerunOf, type States } from './rules.ts'
-import { pin, snapshotOf } from './snapshot.ts'
+import { admitting, closing, executing, forgetting } from './runs.ts'
+import { snapshotOf } from './snapshot.ts'
 import * as store from './store.ts'
+import { close } from './waits.ts'
+
+export type { SetOff } from './beginning.ts'
+export { answerCallback } from './callbacks.ts'
 
 type Ops = typeof contract
 
-/** Runs an execution. It fails only when the process or the database does, so it may come back often. */
-export const runExecution = defineRun<{ execution_id: string }>({
-  name: 'workflows.execute',
-  lane: 'executions',
-  retry: { max_attempts: 100, backoff_seconds: 0 },
-  work: (ctx, { execution_id }) => interpret(ctx, execution_id),
-})
-
-/** Removes what is left of a workflow that is gone, a few executions at a time. */
-export const forgetExecutions = defineRun<{ workflow_id: string }>({
-  name: 'workflows.forget',
+defineRun({ ...executing, work: (ctx, { execution_id }) => interpret(ctx, execution_id) })
+defineRun({ ...closing, work: close })
+defineRun({ ...admitting, work: admit })
+defineRun({
+  ...forgetting,
   async work(ctx, { workflow_id }) {
     while ((await store.forgetSome(ctx, workflow_id)) > 0) ctx.signal.throwIfAborted()
   },
 })
 
-const INPUT_CHARACTERS = 1024 * 1024
 /** How long a cancel waits for what runs to have stopped. */
 const CANCEL_SECONDS = 2
 
@@ -88,38 +87,19 @@ export async function remove(ctx: Context, { workflow_id }: Parsed<Ops['remove']
     throw conflict(`${count} of its executions ${count === 1 ? 'has' : 'have'} not ended; cancel those first.`)
 
   await components.remove(ctx, { component_id: workflow_id })
-  await ctx.start(forgetExecutions, { workflow_id })
+  await ctx.start(forgetting, { workflow_id })
 }
 
 export const execute = (ctx: Context, input: Parsed<Ops['execute']>): Promise<Execution> => startExecution(ctx, input)
-
-/** What sets an execution off, when it is not a caller of `execute`. `depth`: how many events lie behind it. */
-export type SetOff = { type: string; detail?: store.TriggerDetail; depth?: number }
 
 /** Queues an execution of what is armed, or of the version that is named. */
 export async function startExecution(
   ctx: Context,
   input: Parsed<Ops['execute']>,
-  { type, detail, depth }: SetOff = { type: 'manual' },
+  set_off: SetOff = { type: 'manual' },
 ): Promise<Execution> {
-  const { version, config } = await definitionOf(ctx, input)
-  const text = JSON.stringify(input.input)
-  if (text.length > INPUT_CHARACTERS) throw new Failure('PAYLOAD_TOO_LARGE', 'The input has more than 1 MiB of JSON.')
-  await assertBudget(ctx)
-  const snapshot = await pin(ctx, config)
-  const { graph } = await snapshotOf(ctx.db, ctx.organization_id, snapshot)
-  assertFits(graph, input.input)
-
-  return begin(ctx, {
-    workflow_id: input.workflow_id,
-    workflow_version: version,
-    snapshot,
-    input: text,
-    retry_of: null,
-    trigger_type: type,
-    trigger: detail ?? null,
-    event_depth: depth ?? 0,
-  })
+  const made = await prepare(ctx, await definitionOf(ctx, input), input.input, set_off)
+  return presentNew(ctx, await begin(ctx, made))
 }
 
 export async function listExecutions(
@@ -170,7 +150,7 @@ export async function retryExecution(ctx: Context, input: Parsed<Ops['retryExecu
 
   const { workflow_id, workflow_version, snapshot } = before
   const made = { workflow_id, workflow_version, snapshot, input: JSON.stringify(before.input), retry_of: before.id }
-  return begin(ctx, { ...made, ...byHand }, (id) => store.copyNodes(ctx, before.id, id, kept))
+  return present(ctx, await begin(ctx, { ...made, ...byHand }, (id) => store.copyNodes(ctx, before.id, id, kept)))
 }
 
 /** Refuses before the stream begins; once it has, there is no other answer to give. */
@@ -219,49 +199,14 @@ async function present(ctx: Scope, row: store.ExecutionRow, node?: string): Prom
 }
 
 /** What is to be run: the version that is named, else the newest published one, else the draft. */
-async function definitionOf(
-  ctx: Context,
-  input: Parsed<Ops['execute']>,
-): Promise<{ version: string; config: WorkflowConfig }> {
+async function definitionOf(ctx: Context, input: Parsed<Ops['execute']>): Promise<Definition> {
   const draft = await find(ctx, input.workflow_id)
   const isDraft = input.version === 'draft' || (input.version === undefined && draft.published_version === null)
-  if (isDraft) return { version: draft.version, config: configOf(draft) }
+  if (isDraft) return { workflow_id: draft.id, version: draft.version, config: configOf(draft) }
   const ref = input.version ? `${draft.id}@${input.version}` : draft.id
   const found = await components.resolve(ctx, ref, 'workflow')
   if (!found) throw invalid([{ field: 'version', message: `There is no version ${input.version} of this workflow.` }])
-  return { version: found.version, config: found.config as WorkflowConfig }
-}
-
-function assertFits(graph: Graph, input: unknown): void {
-  const faults = graph.checkInput?.(input) ?? []
-  if (faults.length === 0) return
-  throw invalid(faults.map(({ place, message }) => ({ field: `input${fieldOf(place)}`, message: `It ${message}.` })))
-}
-
-/** `/rows/3/name` as `.rows[3].name`. */
-const fieldOf = (place: string): string =>
-  place
-    .split('/')
-    .slice(1)
-    .map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part.replaceAll('~1', '/').replaceAll('~0', '~')}`))
-    .join('')
-
-type Beginning = Pick<
-  store.ExecutionRow,
-  'workflow_id' | 'workflow_version' | 'snapshot' | 'retry_of' | 'trigger_type' | 'trigger' | 'event_depth'
-> & { input: string }
-
-const byHand = { trigger_type: 'manual', trigger: null, event_depth: 0 }
-
-/** Queues an execution; whoever is willing to wait is answered when it has ended. */
-async function begin(ctx: Context, made: Beginning, prepare?: (id: string) => Promise<unknown>): Promise<Execution> {
-  const { actor, request_id } = ctx
-  const started_by = actor.kind === 'system' ? null : actor.user_id
-  const row = await store.insert(ctx, { id: newId(), ...made, started_by, request_id })
-  await prepare?.(row.id)
-  await ctx.start(runExecution, { execution_id: row.id }, { id: row.id })
-  if (prepare) return present(ctx, row)
-  return executionOf(row, (await snapshotOf(ctx.db, ctx.organization_id, row.snapshot)).graph, [])
+  return { workflow_id: draft.id, version: found.version, config: found.config as WorkflowConfig }
 }
 
 /** The execution when it has ended, or when the time is over. */
@@ -291,11 +236,12 @@ export const waits = {
 
 /** Ends an execution that nobody runs, in this transaction. */
 async function endNow(ctx: Context, execution_id: string): Promise<void> {
-  const { workspace_id, now, request_id } = ctx
   const row = await store.cancelNow(ctx, execution_id)
-  if (!row.started_at) return
-  const at = { db: ctx.db, organization_id: ctx.organization_id, workspace_id, now, request_id }
-  for (const usage of usagesOf(row, await store.nodesOf(ctx.db, execution_id))) await debit(at, usage)
+  const { graph } = await snapshotOf(ctx.db, ctx.organization_id, row.snapshot)
+  const spent = row.started_at ? await store.nodesOf(ctx.db, execution_id) : undefined
+  const effects = effectsOfEnd(ctx, row, { status: 'cancelled', spent }, graph.config.concurrency?.limit)
+  for (const effect of effects) await effect(ctx.db)
+  await ctx.start(closing, { execution_id })
 }
 
 /** The fields of a component's configuration are the workflow's own here. */

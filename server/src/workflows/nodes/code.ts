@@ -1,9 +1,9 @@
 /** Calls a code block in the sandbox, with its schemas around it. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type JsonSchemaCheck, jsonText } from '../../expressions/expressions.ts'
+import { jsonText } from '../../expressions/expressions.ts'
 import { type Fault, type Language, SandboxUnavailable, type Verdict } from '../../sandbox/sandbox.ts'
-import { evaluated, idempotencyKey, type NodeCall, NodeFailure, OUTPUT_MAX } from './node.ts'
+import { assertFits, evaluated, idempotencyKey, type NodeCall, NodeFailure, OUTPUT_MAX } from './node.ts'
 
 /** What another attempt may mend; all else is the same every time. */
 const passing = new Set<Fault['code']>(['threw', 'timeout', 'out_of_memory', 'crashed', 'never_resolves'])
@@ -22,7 +22,7 @@ export async function runCode(call: NodeCall, input: unknown, index?: number): P
   if (!isLanguage(language)) {
     throw new NodeFailure('LANGUAGE_UNAVAILABLE', `Code in ${language} cannot be run here yet.`, { is_final: true })
   }
-  check(block.checkInput, input, 'INVALID_INPUT', 'The input does not fit the schema of the code block')
+  assertFits(block.checkInput, input, 'INVALID_INPUT', 'The input does not fit the schema of the code block')
 
   const seconds = Math.min(timeout_seconds, at.node.timeout_seconds ?? timeout_seconds)
   const job = { language, code, entry_point, input, tenant, timeout_ms: seconds * 1000, memory_mb, signal }
@@ -34,7 +34,12 @@ export async function runCode(call: NodeCall, input: unknown, index?: number): P
   const verdict = await patiently(() => call.platform.sandbox.run({ ...job, host }), signal)
   call.spend(verdict.duration_ms)
   if (verdict.status === 'error') throw failed(verdict.error)
-  check(block.checkOutput, verdict.output, 'INVALID_OUTPUT', 'The output does not fit the schema of the code block')
+  assertFits(
+    block.checkOutput,
+    verdict.output,
+    'INVALID_OUTPUT',
+    'The output does not fit the schema of the code block',
+  )
 
   return verdict.output
 }
@@ -56,11 +61,6 @@ async function patiently(run: () => Promise<Verdict>, signal: AbortSignal): Prom
 function failed({ code, message, line }: Fault): NodeFailure {
   const place = line === undefined ? '' : ` (line ${line})`
   return new NodeFailure(codes[code] ?? code.toUpperCase(), `${message}${place}`, { is_final: !passing.has(code) })
-}
-
-function check(schema: JsonSchemaCheck | undefined, value: unknown, code: string, sentence: string): void {
-  const [fault] = schema?.(value) ?? []
-  if (fault) throw new NodeFailure(code, `${sentence}: ${fault.place || 'it'} ${fault.message}.`, { is_final: true })
 }
 
 /** The JSON text of an output, which is what is kept. */

@@ -1,34 +1,52 @@
-/** The types of nodes there are. A new type is a new function and a new line. */
+/** The types of nodes there are. A new type is a new file and a new line. */
 
 import type { WorkflowNode } from '@flow/contract/components/workflow'
-import { parseTimestamp } from '../../expressions/expressions.ts'
+import type { missing } from '@flow/contract/nodes/later'
+import { child } from './child.ts'
 import { runCode } from './code.ts'
+import { http } from './http.ts'
+import { humanTask } from './human-task.ts'
 import { performMap } from './map.ts'
-import { evaluated, NodeFailure, type Perform } from './node.ts'
+import { evaluated, fieldsOf, type Kind, NodeFailure } from './node.ts'
+import { validation } from './validation.ts'
+import { wait } from './wait.ts'
+import { webhookWait } from './webhook-wait.ts'
 
-const performCode: Perform = async (call) => ({ output: await runCode(call, call.input) })
+const code: Kind = { perform: async (call) => ({ output: await runCode(call, call.input) }) }
 
-const performCondition: Perform = async ({ at, variables }) => ({
-  output: evaluated('The condition', () => at.condition?.evaluate(variables), 'OUTPUT_TOO_LARGE'),
+const condition: Kind = {
+  perform: async ({ at, variables }) => ({
+    output: evaluated('The condition', () => at.condition?.evaluate(variables), 'OUTPUT_TOO_LARGE'),
+  }),
+}
+
+const transform: Kind = { perform: async (call) => ({ output: fieldsOf<{ output: unknown }>(call).output }) }
+
+/** None is saved; an execution that was pinned to one by another release is told so. */
+const later = (type: keyof typeof missing): Kind => ({
+  async perform() {
+    const message = `Nodes of the type "${type}" are not available here.`
+    throw new NodeFailure('NOT_AVAILABLE', message, { is_final: true })
+  },
 })
 
-/** The input passes through. */
-const performWait: Perform = async ({ at, variables, input, now }) => {
-  const { node } = at
-  if (node.type !== 'wait') throw new Error('this is not a wait')
-  if (node.seconds !== undefined) {
-    return { wait_until: new Date(now.getTime() + node.seconds * 1000).toISOString(), output: input }
-  }
-  const until = evaluated('The time', () => parseTimestamp(String(at.until?.render(variables))).toString())
-  return { wait_until: new Date(until).toISOString(), output: input }
+export const kinds: Record<WorkflowNode['type'], Kind> = {
+  code_block: code,
+  codeblock: code,
+  condition,
+  http,
+  human_task: humanTask,
+  map: { perform: performMap, hasOwnLimit: true },
+  transform,
+  validation,
+  wait,
+  webhook_wait: webhookWait,
+  workflow: child,
+  agent: later('agent'),
+  connector_operation: later('connector_operation'),
+  dataset_query: later('dataset_query'),
+  hosted_service: later('hosted_service'),
+  prompt: later('prompt'),
+  tool: later('tool'),
+  vector_search: later('vector_search'),
 }
-
-export const kinds: Record<WorkflowNode['type'], Perform> = {
-  code_block: performCode,
-  codeblock: performCode,
-  condition: performCondition,
-  map: performMap,
-  wait: performWait,
-}
-
-export { NodeFailure }

@@ -5,15 +5,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffOf } from '../rules.ts'
 import type { Items } from '../store.ts'
 import { outputText, runCode } from './code.ts'
-import { type Ending, evaluated, INPUT_MAX, type NodeCall, NodeFailure, OUTPUT_MAX } from './node.ts'
+import { type Ending, evaluated, INPUT_MAX, type NodeCall, NodeFailure, nodeOf, OUTPUT_MAX } from './node.ts'
 
 export const ITEMS_MAX = 10_000
 /** How often is told how far it is. */
 const TELL_MS = 500
 
 export async function performMap(call: NodeCall): Promise<Ending> {
-  const { node } = call.at
-  if (node.type !== 'map') throw new Error('this is not a map')
+  const node = nodeOf(call, 'map')
   const list = listOf(call)
   const outputs: unknown[] = new Array(list.length).fill(null)
   const items: Items = { total: list.length, completed: 0, failed: 0 }
@@ -23,6 +22,10 @@ export async function performMap(call: NodeCall): Promise<Ending> {
     done.add(index)
     items[isGood ? 'completed' : 'failed'] += 1
     size += characters
+    if (items.failed > (node.max_failed_items ?? ITEMS_MAX)) {
+      const message = `More than ${node.max_failed_items} of the ${list.length} items failed.`
+      throw new NodeFailure('ITEMS_FAILED', message, { is_final: true })
+    }
     if (size > OUTPUT_MAX) {
       const message = `The outputs of the items have more than ${OUTPUT_MAX} characters of JSON together.`
       throw new NodeFailure('OUTPUT_TOO_LARGE', message, { is_final: true })

@@ -1,9 +1,15 @@
 /** What a type of node is: a function from a call to how the call ended. The interpreter calls it and keeps what came
- *  of it; here nothing is stored and nothing is decided about the rest of the graph. */
+ *  of it; here nothing is stored and nothing is decided about the rest of the graph.
+ *
+ *  A node that waits for something outside says what is to be opened (a task, a child). That is done in the very
+ *  transaction that records it as waiting, so it is opened once, whatever happens to processes. What comes for it is an
+ *  arrival. */
 
 import type { CodeBlockConfig } from '@flow/contract/components/code-block'
+import type { WorkflowNode } from '@flow/contract/components/workflow'
 import type { GraphNode } from '../../components/workflow-rules.ts'
-import type { Platform } from '../../context.ts'
+import type { Context, Platform } from '../../context.ts'
+import type { Db } from '../../db/db.ts'
 import { ExpressionFault, type JsonSchemaCheck, TooLarge, type Variables } from '../../expressions/expressions.ts'
 import type { ItemRow, Items, StoredItem } from '../store.ts'
 
@@ -24,9 +30,11 @@ export type Block = {
 
 export type NodeCall = {
   at: GraphNode
-  platform: Pick<Platform, 'sandbox'>
+  platform: Pick<Platform, 'sandbox' | 'fetch'>
   /** Whose turn it is in the sandbox. */
   tenant: string
+  /** The context of whoever started the execution, as the platform. */
+  ctx: Context
   /** The node's input, mapped. A `map` maps it for each of its items. */
   input: unknown
   variables: Variables
@@ -34,9 +42,13 @@ export type NodeCall = {
   attempt: number
   /** What code may know about where it runs. */
   about: { execution_id: string; workflow_id: string; node_id: string }
+  /** How many calls and how many events led to this execution. */
+  depth: { calls: number; events: number }
   signal: AbortSignal
   /** The code block of the node. */
   block: Block | undefined
+  /** The schema that the node refers to. */
+  schema: JsonSchemaCheck | undefined
   /** What is recorded of a map's items already. */
   recordedItems(): Promise<StoredItem[]>
   keepItem(row: Omit<ItemRow, 'node_id'>): void
@@ -45,8 +57,41 @@ export type NodeCall = {
   spend(ms: number): void
 }
 
-export type Ending = { output: unknown; items?: Items } | { wait_until: string; output: unknown }
+/** What is done in the transaction that records something. */
+export type Effect = (db: Db) => Promise<unknown>
+
+/** It is done; or it waits until a time, with the output it has then; or for an arrival, with what opens it. */
+export type Ending =
+  | { output: unknown; items?: Items }
+  | { wait_until: string; output: unknown }
+  | { waits: { until?: string; open?: Effect } }
+
 export type Perform = (call: NodeCall) => Promise<Ending>
+
+export type Kind = {
+  perform: Perform
+  /** What becomes of a node of this type that waited until its time: without it, it fails with `TIMEOUT`. */
+  due?: (at: GraphNode, input: unknown) => Ending
+  /** `timeout_seconds` is seen to by the type itself: it is not the time of one call. */
+  hasOwnLimit?: true
+  /** It opens something for others, which is closed when the node ends before it has come. */
+  opens?: true
+}
+
+/** The node of a call, of the type that its kind is for. */
+export function nodeOf<Type extends WorkflowNode['type']>(
+  { at }: NodeCall,
+  type: Type,
+): Extract<WorkflowNode, { type: Type }> {
+  if (at.node.type !== type) throw new Error(`a node of the type ${at.node.type} is performed as ${type}`)
+  return at.node as Extract<WorkflowNode, { type: Type }>
+}
+
+/** The time by which what a node waits for has to have come. */
+export const deadlineOf = ({ at, now }: NodeCall): string | undefined =>
+  at.node.timeout_seconds === undefined
+    ? undefined
+    : new Date(now.getTime() + at.node.timeout_seconds * 1000).toISOString()
 
 /** A failure of a node: a code for programs, a sentence for people, and whether another attempt may help. */
 export class NodeFailure extends Error {
@@ -84,6 +129,22 @@ export function evaluated<Result>(what: string, evaluate: () => Result, too_larg
   }
 }
 
+/** A condition says yes or no, and nothing that is like it. */
+export function isTrue(value: unknown): boolean {
+  if (typeof value === 'boolean') return value
+  throw new ExpressionFault(`It gives ${JSON.stringify(value)?.slice(0, 100)}, not a boolean.`)
+}
+
+/** The texts and values of a node's type, with their expressions replaced. */
+export const fieldsOf = <Fields extends object>({ at, variables }: NodeCall): Fields =>
+  evaluated('The node', () => at.fields?.render(variables, INPUT_MAX)) as Fields
+
 /** Names one attempt to whatever it reaches outside: the same when it is made again after a crash. */
 export const idempotencyKey = (execution_id: string, node_id: string, attempt: number, index?: number): string =>
   [execution_id, node_id, ...(index === undefined ? [] : [index]), attempt].join(':')
+
+/** The first thing in which a value does not fit a schema, as a failure. */
+export function assertFits(check: JsonSchemaCheck | undefined, value: unknown, code: string, sentence: string): void {
+  const [fault] = check?.(value) ?? []
+  if (fault) throw new NodeFailure(code, `${sentence}: ${fault.place || 'it'} ${fault.message}.`, { is_final: true })
+}

@@ -1,0 +1,19 @@
+/** Checks its input against a schema. */
+
+import { z } from 'zod'
+import { JsonSchema } from '../json-schema.ts'
+import { ComponentRef, node } from './node.ts'
+
+export const ValidationNode = z.strictObject({
+  ...node,
+  type: z.literal('validation'),
+  schema: JsonSchema.optional().describe('A JSON Schema (2020-12); or else `component_ref`.'),
+  component_ref: ComponentRef.optional().describe('A component of the type `schema`; or else `schema`.'),
+  on_invalid: z
+    .enum(['fail', 'report'])
+    .default('fail')
+    .describe(
+      '`fail`: what does not fit fails the node with `INVALID_INPUT`; what fits passes through as the output. ' +
+        '`report`: the output is `{valid, errors: [{place, message}], value}`.',
+    ),
+})

@@ -1,0 +1,56 @@
+/** What the end of an execution brings about, in the transaction that records it: what it cost, what its parent waits
+ *  for, and the place in line that is free now. */
+
+import type { ExecutionError, ExecutionStatus } from '@flow/contract/workflows'
+import { debit, type Usage } from '../billing/billing.ts'
+import { type Context, within } from '../context.ts'
+import type { Db } from '../db/db.ts'
+import type { Effect } from './nodes/node.ts'
+import { admitting } from './runs.ts'
+import type { ExecutionRow } from './store.ts'
+import { arrive } from './waits.ts'
+
+export type End = {
+  status: ExecutionStatus
+  error?: ExecutionError
+  /** JSON. */
+  output?: string
+  /** Its nodes, and how long their code ran; nothing when it never began. */
+  spent?: { spent_ms: number }[]
+}
+
+export function effectsOfEnd(ctx: Context, execution: ExecutionRow, end: End, limit: number | undefined): Effect[] {
+  const effects: Effect[] = (end.spent ? usagesOf(execution, end.spent) : []).map(
+    (usage) => (db) => debit({ ...ctx, db, now: nowOf(ctx) }, usage),
+  )
+  const { workflow_id, concurrency_key, parent_execution_id } = execution
+  if (parent_execution_id) effects.push((db) => tell(ctx, db, execution, end))
+  if (concurrency_key !== null && limit !== undefined) {
+    effects.push((db) => within(ctx, db).start(admitting, { workflow_id, key: concurrency_key, limit }))
+  }
+  return effects
+}
+
+const nowOf = ({ platform }: Context): string => platform.clock.now().toISOString()
+
+/** What the parent's node is told. */
+function tell(ctx: Context, db: Db, execution: ExecutionRow, { status, error, output }: End): Promise<boolean> {
+  const { organization_id, parent_execution_id, parent_node_id, parent_attempt } = execution
+  const node_id = parent_node_id ?? ''
+  const { engine } = ctx.platform
+  const at = { organization_id, execution_id: parent_execution_id ?? '', node_id, attempt: parent_attempt ?? 1 }
+  if (status === 'completed') return arrive(engine, db, at, { output: output ?? 'null', now: nowOf(ctx) })
+  const reason = error ? `: ${error.node_id ? `${error.node_id}: ` : ''}${error.message}` : ''
+  const message = `The execution ${execution.id} of the child is ${status}${reason}`.slice(0, 4000)
+  return arrive(engine, db, at, { error: { code: 'CHILD_FAILED', message, node_id }, now: nowOf(ctx) })
+}
+
+/** What an execution is billed for: that it ran, and the seconds that its code did. */
+function usagesOf({ workflow_id, started_by }: ExecutionRow, spent: { spent_ms: number }[]): Usage[] {
+  const seconds = spent.reduce((sum, { spent_ms }) => sum + spent_ms, 0) / 1000
+  const about = { resource_type: 'workflow', resource_id: workflow_id, user_id: started_by, workflow_id }
+  return [
+    { ...about, service_type: 'workflow_run', usage_quantity: 1 },
+    ...(seconds > 0 ? [{ ...about, service_type: 'code_run' as const, usage_quantity: seconds }] : []),
+  ]
+}

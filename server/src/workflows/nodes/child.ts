@@ -1,0 +1,29 @@
+/** `workflow`: begins another execution and waits for its end. */
+
+import { Failure } from '../../failure.ts'
+import { prepareChild } from '../beginning.ts'
+import { deadlineOf, type Kind, NodeFailure, nodeOf } from './node.ts'
+
+/** Executions that start each other without an end are stopped here. */
+const DEPTH_MAX = 32
+
+export const child: Kind = {
+  hasOwnLimit: true,
+  opens: true,
+  async perform(call) {
+    const { component_ref, on_parent_end } = nodeOf(call, 'workflow')
+    const depth = call.depth.calls + 1
+    if (depth > DEPTH_MAX) {
+      throw new NodeFailure('TOO_DEEP', `Workflows call each other more than ${DEPTH_MAX} deep.`, { is_final: true })
+    }
+    const parent = { ...call.about, attempt: call.attempt, on_parent_end, depth, event_depth: call.depth.events }
+    const open = await prepareChild(call.ctx, component_ref, call.input, parent).catch((error: unknown) => {
+      if (!(error instanceof Failure) || error.code === 'UNAVAILABLE') throw error
+      const [detail] = error.details
+      const message = detail ? `${error.message} ${detail.field}: ${detail.message}` : error.message
+      throw new NodeFailure('CHILD_REFUSED', message, { is_final: true })
+    })
+    const until = deadlineOf(call)
+    return { waits: { ...(until ? { until } : {}), open } }
+  },
+}

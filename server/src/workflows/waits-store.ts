@@ -1,0 +1,76 @@
+/** The SQL of what nodes wait for. */
+
+import type { ExecutionError } from '@flow/contract/workflows'
+import type { Scope } from '../context.ts'
+import { type Db, json, raw, sql } from '../db/db.ts'
+
+/** What came for an attempt of a node. */
+export type Arrival = { node_id: string; attempt: number; output: unknown; error: ExecutionError | null }
+
+type Waiting = { organization_id: string; execution_id: string; node_id: string; attempt: number }
+
+export const arrive = (
+  db: Db,
+  at: Waiting,
+  { output, error, now }: { output?: string; error?: ExecutionError; now: string },
+): Promise<number> =>
+  db.run(sql`
+    insert into execution_arrivals (organization_id, execution_id, node_id, attempt, output, error, arrived_at)
+    values (${at.organization_id}, ${at.execution_id}, ${at.node_id}, ${at.attempt}, ${output ?? null}::json,
+      ${json(error ?? null)}::jsonb, ${now})
+    on conflict do nothing`)
+
+export const arrivalsOf = (db: Db, execution_id: string): Promise<Arrival[]> =>
+  db.many<Arrival>(sql`
+    select node_id, attempt, output, error from execution_arrivals where execution_id = ${execution_id}`)
+
+export type NewTask = {
+  id: string
+  execution_id: string
+  workflow_id: string
+  node_id: string
+  attempt: number
+  title: string
+  description: string | null
+  form: object | null
+  assignees: string[]
+  role: string | null
+  due_at: string | null
+  remind_at: string | null
+}
+
+type Timed = Scope & { now: string }
+
+export const insertTask = (at: Timed, task: NewTask): Promise<number> =>
+  at.db.run(sql`
+    insert into tasks (id, organization_id, workspace_id, execution_id, workflow_id, node_id, attempt, title,
+      description, form, assignees, role, status, due_at, remind_at, created_at)
+    values (${task.id}, ${at.organization_id}, ${at.workspace_id}, ${task.execution_id}, ${task.workflow_id},
+      ${task.node_id}, ${task.attempt}, ${task.title}, ${task.description},
+      ${task.form === null ? null : JSON.stringify(task.form)}::json, ${task.assignees}::text[], ${task.role}, 'open',
+      ${task.due_at}, ${task.remind_at}, ${at.now})`)
+
+const among = (column: string, node_ids: string[] | undefined) =>
+  node_ids ? sql`and ${raw(column)} = any(${node_ids}::text[])` : sql``
+
+export const closeTasks = (
+  at: Timed,
+  execution_id: string,
+  node_ids: string[] | undefined,
+  status: 'cancelled' | 'expired',
+): Promise<number> =>
+  at.db.run(sql`
+    update tasks set status = ${status}, ended_at = ${at.now}
+    where organization_id = ${at.organization_id} and execution_id = ${execution_id} and status = 'open'
+      ${among('node_id', node_ids)}`)
+
+/** Wishes that the children end; in the order of their ids, as everybody locks them. */
+export const cancelChildren = (at: Timed, execution_id: string, node_ids: string[] | undefined) =>
+  at.db.many<{ id: string }>(sql`
+    update executions set cancel_requested_at = coalesce(cancel_requested_at, ${at.now})
+    where id in (
+      select id from executions
+      where organization_id = ${at.organization_id} and parent_execution_id = ${execution_id}
+        and on_parent_end = 'cancel' and completed_at is null ${among('parent_node_id', node_ids)}
+      order by id for update)
+    returning id`)

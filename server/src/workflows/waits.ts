@@ -1,0 +1,48 @@
+/** What nodes wait for, beside time: people, children, calls from outside. What comes for a node is an *arrival*: a row
+ *  written in the transaction of whoever brings it, together with the wish that the execution be looked at. The first
+ *  arrival of an attempt counts, be it the answer or that the time is over; so an answer that was accepted is never
+ *  lost, and none is accepted too late. */
+
+import type { ExecutionError } from '@flow/contract/workflows'
+import { type Context, within } from '../context.ts'
+import type { Db } from '../db/db.ts'
+import type { Engine } from '../engine/engine.ts'
+import { executing, reminding } from './runs.ts'
+import * as store from './waits-store.ts'
+
+export type { Arrival } from './waits-store.ts'
+export { arrivalsOf, arrive as arriveFirst } from './waits-store.ts'
+
+type Waiting = { organization_id: string; execution_id: string; node_id: string; attempt: number }
+type News = { output?: string; error?: ExecutionError; now: string }
+
+/** Brings something to a waiting node; false when something else came before. In the caller's transaction. */
+export async function arrive(engine: Engine, db: Db, at: Waiting, news: News): Promise<boolean> {
+  if ((await store.arrive(db, at, news)) === 0) return false
+  const { organization_id, execution_id } = at
+  await engine.start({ db, organization_id }, executing, { execution_id }, { id: execution_id })
+  return true
+}
+
+/** Asks people. In the transaction that records the node as waiting. */
+export async function openTask(ctx: Context, task: store.NewTask): Promise<void> {
+  await store.insertTask(ctx, task)
+  if (!task.remind_at) return
+  await within(ctx, ctx.db).start(reminding, { task_id: task.id }, { at: task.remind_at })
+}
+
+export type Closing = { execution_id: string; node_ids?: string[]; task_status?: 'cancelled' | 'expired' }
+
+/** Ends what the nodes have waited for. */
+export async function close(
+  ctx: Context,
+  { execution_id, node_ids, task_status = 'cancelled' }: Closing,
+): Promise<void> {
+  await ctx.db.tx(async (db) => {
+    const at = within(ctx, db)
+    await store.closeTasks(at, execution_id, node_ids, task_status)
+    for (const { id } of await store.cancelChildren(at, execution_id, node_ids)) {
+      await ctx.platform.engine.poke(at, executing, { execution_id: id }, id)
+    }
+  })
+}
