@@ -10,6 +10,7 @@ import type { Health } from './http/health.ts'
 import { createEntrance, type Entrance, type Listening, listen, listenMetrics } from './http/listen.ts'
 import { createMetrics, type Metrics } from './http/metrics.ts'
 import { openPlatform } from './platform.ts'
+import { wrapSecrets } from './triggers/triggers.ts'
 import { welcome } from './welcome.ts'
 
 const CLOSE_MS = 10_000
@@ -20,6 +21,7 @@ export async function serve(config: Config, database: Database): Promise<void> {
   const doors = await openDoors(config, entrance, metrics)
   const platform = await openPlatform(config, { database })
   await openSecrets(platform)
+  await wrapSecrets(platform)
   const health: Health = { draining: false }
   const app = createApp(platform, metrics, health)
   await welcome(platform)

@@ -46,18 +46,18 @@ export function mountHooks(app: Hono, platform: Platform, metrics: Metrics, door
     app.all(pattern, (c) => answered(c, { platform, limits, metrics, name, answer }))
 
   if (answerCallback) {
-    lay('/hooks/waits/:execution_id/:node_id/:signature', 'hooks.callback', async ({ c, address, sent }) => {
+    lay('/hooks/waits/:execution_id/:node_id/:signature', 'hooks.callback', async ({ c, address, headers, sent }) => {
       const { execution_id = '', node_id = '', signature = '' } = c.req.param() as Record<string, string>
-      await limits.spend(address, 'public')
+      Object.assign(headers, await limits.spend(address, 'public'))
       return answerCallback(platform, { ...(await sent()), execution_id, node_id, signature })
     })
   }
-  lay('/hooks/:workspace_id/:path{.+}', 'hooks.receive', async ({ c, allow, sent }) => {
+  lay('/hooks/:workspace_id/:path{.+}', 'hooks.receive', async ({ c, headers, allow, sent }) => {
     const { workspace_id = '', path = '' } = c.req.param() as Record<string, string>
     const methods = UUID.test(workspace_id) ? await doors.methodsAt(platform, workspace_id, path) : []
     if (methods.length === 0) throw new Failure('NOT_FOUND', 'There is no webhook here.')
     allow(methods)
-    await limits.spend(`${workspace_id}/${path}`, 'hook')
+    Object.assign(headers, await limits.spend(`${workspace_id}/${path}`, 'hook'))
     return doors.receive(platform, { ...(await sent()), workspace_id, path })
   })
 }
@@ -65,6 +65,8 @@ export function mountHooks(app: Hono, platform: Platform, metrics: Metrics, door
 type Asked = {
   c: HonoContext
   address: string
+  /** What the answer carries besides. */
+  headers: Record<string, string>
   /** Refuses every other method. */
   allow(methods: string[]): void
   /** Reads the call. */
@@ -85,10 +87,10 @@ async function answered(c: HonoContext, { platform, limits, metrics, name, answe
   const request_id = requestId(request)
   const log = platform.log.child({ request_id })
   const address = addressOf(request, peerOf(c.env), platform.config.trust_proxy)
-  let allowed: string[] | undefined
+  const headers: Record<string, string> = {}
   const allow = (methods: string[]) => {
     if (methods.includes(request.method)) return
-    allowed = methods
+    headers.allow = methods.join(', ')
     throw new Failure('METHOD_NOT_ALLOWED', `This webhook answers ${methods.join(', ')} only.`)
   }
   let response: Response
@@ -97,6 +99,7 @@ async function answered(c: HonoContext, { platform, limits, metrics, name, answe
     const { status, body, execution_id } = await answer({
       c,
       address,
+      headers,
       allow,
       sent: () => sentOf(request, address, request_id),
     })
@@ -108,9 +111,9 @@ async function answered(c: HonoContext, { platform, limits, metrics, name, answe
     response = problemResponse(failure, request, request_id)
     // What is asked for is a signature, not a token.
     response.headers.delete('www-authenticate')
-    if (allowed) response.headers.set('allow', allowed.join(', '))
   }
   response.headers.set('x-request-id', request_id)
+  for (const [header, value] of Object.entries(headers)) response.headers.set(header, value)
   const seconds = (performance.now() - started) / 1000
   metrics.request(name, response.status, seconds)
   log.info(

@@ -11,10 +11,11 @@ import { nextAfter } from '../schedule.ts'
 import { get as getWorkflow } from '../workflows/workflows.ts'
 import './listening.ts'
 import { isGoodSecret } from './rules.ts'
+import { sealSecret } from './secrets.ts'
 import * as store from './store.ts'
-import { sealedAs } from './webhook.ts'
 
 export { fireDue, startScheduler } from './scheduler.ts'
+export { wrapSecrets } from './secrets.ts'
 export { methodsAt, receive } from './webhook.ts'
 
 type Ops = typeof contract
@@ -49,8 +50,8 @@ export async function setSecret(ctx: Context, input: Parsed<Ops['setSecret']>): 
     throw invalid([{ field: 'secret', message }])
   }
 
-  const sealed = ctx.platform.seal.seal(secret, sealedAs({ organization_id: ctx.organization_id, workflow_id }))
-  await store.keepSecret(ctx, workflow_id, sealed)
+  const place = { organization_id: ctx.organization_id, workflow_id }
+  await store.keepSecret(ctx, workflow_id, sealSecret(ctx.platform, place, secret))
 
   return { secret }
 }

@@ -9,6 +9,7 @@ import { badRequest, Failure, notFound, unauthenticated } from '../failure.ts'
 import { settled } from '../workflows/workflows.ts'
 import { fire, systemContext, tellFailure } from './fire.ts'
 import { headersShown, type Verified, verify } from './rules.ts'
+import { openSecret } from './secrets.ts'
 import * as store from './store.ts'
 
 export type Call = {
@@ -40,7 +41,7 @@ export async function methodsAt(platform: Platform, workspace_id: string, path: 
 export async function receive(platform: Platform, call: Call): Promise<Answer> {
   const row = await find(platform, call)
   const { organization_id } = row
-  const secret = row.secret === null ? undefined : platform.seal.open(row.secret, sealedAs(row))
+  const secret = row.secret === null ? undefined : openSecret(platform, row, row.secret)
   const ctx = contextFor(platform, platform.database.of(organization_id), row, call)
   const sent = { headers: call.headers, bytes: call.body.bytes }
   const verified = verify(row.config, secret, sent, platform.clock.now())
@@ -130,7 +131,3 @@ function contextFor(platform: Platform, db: Db, row: Webhook, call: Call): Conte
     signal: AbortSignal.any([call.signal, platform.stopping]),
   })
 }
-
-/** What a secret is bound to when it is sealed. */
-export const sealedAs = ({ organization_id, workflow_id }: { organization_id: string; workflow_id: string }): string =>
-  `workflow_trigger:${organization_id}:${workflow_id}`
