@@ -7,7 +7,8 @@ import { components } from './components.ts'
 import { organizations } from './organizations.ts'
 import { triggers } from './triggers.ts'
 import { users } from './users.ts'
+import { webhooks } from './webhooks.ts'
 import { workflows } from './workflows.ts'
 
-export const contract = { audit, auth, billing, components, organizations, triggers, users, workflows }
+export const contract = { audit, auth, billing, components, organizations, triggers, users, webhooks, workflows }
 export type Contract = typeof contract

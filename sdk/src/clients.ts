@@ -44,6 +44,7 @@ class Namespaces {
   readonly organizations: Methods<typeof contract.organizations>
   readonly triggers: Methods<typeof contract.triggers>
   readonly users: Methods<typeof contract.users>
+  readonly webhooks: Methods<typeof contract.webhooks>
   readonly workflows: Methods<typeof contract.workflows>
 
   constructor(transport: Transport, defaults: Defaults) {
@@ -56,6 +57,7 @@ class Namespaces {
     this.organizations = methodsOf(contract.organizations, transport, defaults)
     this.triggers = methodsOf(contract.triggers, transport, defaults)
     this.users = methodsOf(contract.users, transport, defaults)
+    this.webhooks = methodsOf(contract.webhooks, transport, defaults)
     this.workflows = methodsOf(contract.workflows, transport, defaults)
   }
 }

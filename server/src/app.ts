@@ -18,6 +18,7 @@ import type { Metrics } from './http/metrics.ts'
 import * as organizations from './organizations/organizations.ts'
 import * as triggers from './triggers/triggers.ts'
 import * as users from './users/users.ts'
+import * as webhooks from './webhooks/webhooks.ts'
 import * as workflows from './workflows/workflows.ts'
 
 export function createApp(platform: Platform, metrics: Metrics, health: Health): Hono {
@@ -35,6 +36,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('organizations', contract.organizations, organizations)
   serve('triggers', contract.triggers, triggers)
   serve('users', contract.users, users)
+  serve('webhooks', contract.webhooks, webhooks)
   serve('workflows', contract.workflows, workflows, workflows)
 
   mountDocs(app)

@@ -14,7 +14,7 @@ const rows = [
   ['triggers'],
   ['workflows'],
   ['components'],
-  ['organizations', 'auth', 'users', 'keys', 'billing', 'audit', 'events'],
+  ['webhooks', 'organizations', 'auth', 'users', 'keys', 'billing', 'audit', 'events'],
   ['http', 'engine', 'sandbox', 'expressions', 'schedule', 'mail', 'seal', 'fetch'],
   ['db', 'failure', 'shape', 'answer', 'context', 'config'],
 ]

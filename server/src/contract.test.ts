@@ -45,6 +45,7 @@ const bodies: Record<string, Record<string, unknown>> = {
   'organizations.createWorkspace': { name: 'Another', slug: 'another' },
   'organizations.createApiKey': { name: 'Another' },
   'users.invite': { email: 'new@example.com', grants: [{ role: 'viewer' }] },
+  'webhooks.create': { url: 'https://hooks.invalid/flow', events: ['workflow.failed'] },
   'workflows.create': { name: 'Walked', slug: 'walked', nodes: [{ id: 'one', type: 'condition', condition: 'true' }] },
 }
 const queries: Record<string, Record<string, string>> = {
@@ -64,6 +65,8 @@ async function newWorld(): Promise<World> {
   const workflow = await alice.workflows.create({ ...bodies['workflows.create'], slug: 'walked-too' } as never)
   const execution = await alice.workflows.execute({ workflow_id: workflow.id }, { wait: 30 })
   const login = await alice.auth.startCliLogin()
+  const subscription = await alice.webhooks.create({ url: 'https://hooks.invalid/flow', events: ['workflow.failed'] })
+  const delivery = await alice.webhooks.test({ subscription_id: subscription.id })
   const ids = {
     org_id: organization_id,
     workspace_id,
@@ -73,6 +76,8 @@ async function newWorld(): Promise<World> {
     workflow_id: workflow.id,
     execution_id: execution.id,
     request_id: login.id,
+    subscription_id: subscription.id,
+    delivery_id: delivery.id,
   }
   return { ids, organization }
 }

@@ -20,6 +20,7 @@ import { readConfig } from './config.ts'
 import type { Clock, Context, Platform } from './context.ts'
 import { contextOf, newId } from './context.ts'
 import { openTestDatabase } from './db/testing.ts'
+import { startDispatcher } from './events/events.ts'
 import { createMetrics } from './http/metrics.ts'
 import { mintKey } from './keys/keys.ts'
 import { found } from './organizations/founding.ts'
@@ -73,7 +74,9 @@ async function open(environment: Record<string, string>): Promise<TestFlow> {
   const platform = await openPlatform(config, { database: await openTestDatabase(), clock })
   const app = createApp(platform, createMetrics(), { draining: false })
   await platform.engine.work(platform)
+  const dispatcher = startDispatcher(platform)
   close = async () => {
+    await dispatcher.stop()
     await platform.close(5_000)
     await rm(directory, { recursive: true, force: true })
   }

@@ -7,6 +7,7 @@ import type { WorkflowConfig } from '@flow/contract/components/workflow'
 import type { Parsed } from '@flow/contract/operation'
 import { inc } from 'semver'
 import { type Context, newId } from '../context.ts'
+import { emit } from '../events/events.ts'
 import { conflict, invalid, notFound } from '../failure.ts'
 import { codeFaults } from './code.ts'
 import { configFaults, digestOf, parseConfig, referencesOf } from './rules.ts'
@@ -113,6 +114,9 @@ export async function publish(ctx: Context, input: Parsed<Ops['publish']>): Prom
   await store.markPublished(ctx, component.id, version)
   await store.advance(ctx, component.id, after(version))
   if (component.type === 'workflow') await keepTrigger(ctx, component.id, published.config as WorkflowConfig)
+  const { id: component_id, type, slug } = component
+  const data = { component_id, type, slug, workspace_id: ctx.workspace_id, version }
+  await emit(ctx, [{ type: 'component.published', data }])
   return published
 }
 

@@ -6,9 +6,9 @@ import type { Logger } from 'pino'
 import { executor } from '../db/boss.ts'
 import type { Database, Db } from '../db/db.ts'
 
-/** Runs of one lane wait for each other; lanes do not. */
-export type Lane = 'executions' | 'runs'
-export const lanes: readonly Lane[] = ['executions', 'runs']
+/** Runs of one lane wait for each other; lanes do not. `calls` is for those that wait for somebody outside. */
+export type Lane = 'executions' | 'runs' | 'calls'
+export const lanes: readonly Lane[] = ['executions', 'runs', 'calls']
 
 /** What a job says. */
 export type Message = {

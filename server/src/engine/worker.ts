@@ -30,7 +30,7 @@ export type Claim = {
 }
 
 /** How many runs of a lane one process has at a time. */
-const places: Record<Lane, number> = { executions: 100, runs: 16 }
+const places: Record<Lane, number> = { executions: 100, runs: 16, calls: 48 }
 const POLL_MS = 1000
 /** How often claims are looked for that nobody attends to. */
 const STRAYS_MS = 2000

@@ -17,7 +17,7 @@ const PAUSE_SECONDS_MAX = 3600
 
 export type Dispatcher = { stop(): Promise<void> }
 
-export async function startDispatcher(platform: Platform): Promise<Dispatcher> {
+export function startDispatcher(platform: Platform): Dispatcher {
   let isStopped = false
   let hasNews = false
   let working: Promise<void> | undefined
@@ -38,14 +38,20 @@ export async function startDispatcher(platform: Platform): Promise<Dispatcher> {
     if (!isStopped) working ??= work()
   }
 
-  const unlisten = await platform.database.listen('flow_events', look, look)
+  const listening = platform.database.listen('flow_events', look, look)
+  listening.catch((err: unknown) =>
+    platform.log.error({ err }, 'nobody tells the dispatcher of events; it looks itself'),
+  )
   const timer = setInterval(look, LOOK_MS).unref()
   look()
   return {
     async stop() {
       isStopped = true
       clearInterval(timer)
-      await unlisten()
+      await listening.then(
+        (unlisten) => unlisten(),
+        () => {},
+      )
       await working
     },
   }
