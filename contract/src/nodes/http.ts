@@ -3,6 +3,8 @@
 import { z } from 'zod'
 import { node, Template, TextTemplate } from './node.ts'
 
+/** What a connection decides by itself. */
+const own = /^(?:connection|content-length|expect|host|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade)$/i
 const header = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/
 
 export const HttpNode = z.strictObject({
@@ -10,7 +12,15 @@ export const HttpNode = z.strictObject({
   type: z.literal('http'),
   method: z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']).default('GET'),
   url: TextTemplate(4000).describe('An http or https address; `{{ CEL }}` is replaced. Private addresses are refused.'),
-  headers: z.record(z.string().regex(header, 'This is not the name of a header.'), z.string().max(8000)).default({}),
+  headers: z
+    .record(
+      z
+        .string()
+        .regex(header, 'This is not the name of a header.')
+        .refine((name) => !own.test(name), 'This header is set by the connection itself.'),
+      z.string().max(8000),
+    )
+    .default({}),
   query: z
     .record(z.string().min(1).max(200), Template)
     .default({})

@@ -18,6 +18,9 @@ import { type Arrival, arrivalsOf, arriveFirst, type Closing } from './waits.ts'
 /** Characters of JSON that the outputs of one execution may come to together. */
 const OUTPUTS_MAX = 64 * 1024 * 1024
 
+/** A timer does not count further. */
+const SECONDS_MAX = 1_000_000
+
 type AtWork = { abort: AbortController; spent_ms: number; row: store.NodeRow; is_new: boolean }
 
 export type Surroundings = {
@@ -224,11 +227,11 @@ export class Attempts {
     const ref = ('component_ref' in node && node.component_ref) || ''
     // Of a map the limit is for each item; of what waits for something it is a time that is due.
     const seconds = kinds[node.type].hasOwnLimit ? undefined : node.timeout_seconds
-    const timeout = seconds === undefined ? undefined : AbortSignal.timeout(seconds * 1000)
+    const timeout = seconds === undefined ? undefined : AbortSignal.timeout(Math.min(seconds, SECONDS_MAX) * 1000)
     try {
       return await kinds[node.type].perform({
         at,
-        ctx: this.#of.ctx,
+        ctx: { ...this.#of.ctx, now: this.#now() },
         platform,
         tenant: execution.organization_id,
         input: input.value,

@@ -35,7 +35,7 @@ export type Parent = {
 export type Beginning = Pick<
   store.ExecutionRow,
   'workflow_id' | 'workflow_version' | 'snapshot' | 'retry_of' | 'trigger_type' | 'trigger' | 'event_depth'
-> & { input: string; parent: Parent | null }
+> & { input: string; parent: Parent | null; concurrency_key: string | null }
 
 export const byHand = { trigger_type: 'manual', trigger: null, event_depth: 0, parent: null }
 
@@ -62,6 +62,7 @@ export async function prepare(
     trigger: detail ?? null,
     event_depth: depth ?? 0,
     parent: null,
+    concurrency_key: graph.config.concurrency ? lineOf(graph, input) : null,
   }
 }
 
@@ -74,7 +75,6 @@ export async function begin(
   const { actor, request_id } = ctx
   const { graph } = await snapshotOf(ctx.db, ctx.organization_id, made.snapshot)
   const { priority, retention_days, concurrency } = graph.config
-  const concurrency_key = concurrency ? lineOf(graph, JSON.parse(made.input)) : null
   const row = await store.insert(ctx, {
     ...made,
     id: newId(),
@@ -82,11 +82,10 @@ export async function begin(
     request_id,
     priority,
     retention_days: retention_days ?? null,
-    concurrency_key,
   })
   await more?.(row.id)
-  if (concurrency && concurrency_key !== null) {
-    await ctx.start(admitting, { workflow_id: row.workflow_id, key: concurrency_key, limit: concurrency.limit })
+  if (concurrency && row.concurrency_key !== null) {
+    await ctx.start(admitting, { workflow_id: row.workflow_id, key: row.concurrency_key, limit: concurrency.limit })
     return row
   }
   await ctx.start(executing, { execution_id: row.id }, { id: row.id, ...(priority ? { priority } : {}) })
@@ -105,7 +104,8 @@ function lineOf({ concurrencyKey, config }: Graph, input: unknown): string {
     invalid([{ field: 'input', message: `"concurrency.key" gives no key: ${message}` }])
   try {
     const value = concurrencyKey.evaluate({ input, vars: config.vars })
-    const key = typeof value === 'string' ? value : JSON.stringify(value)
+    // Escaped, whatever is in it.
+    const key = typeof value === 'string' && /^[\w .:@-]*$/.test(value) ? value : JSON.stringify(value)
     if (key.length <= 500) return key
   } catch (error) {
     if (error instanceof ExpressionFault || error instanceof TooLarge) throw refuse(error.message)

@@ -41,7 +41,7 @@ function tell(ctx: Context, db: Db, execution: ExecutionRow, { status, error, ou
   const at = { organization_id, execution_id: parent_execution_id ?? '', node_id, attempt: parent_attempt ?? 1 }
   if (status === 'completed') return arrive(engine, db, at, { output: output ?? 'null', now: nowOf(ctx) })
   const reason = error ? `: ${error.node_id ? `${error.node_id}: ` : ''}${error.message}` : ''
-  const message = `The execution ${execution.id} of the child is ${status}${reason}`.slice(0, 4000)
+  const message = `The execution ${execution.id} of the child is ${status}${reason}`.slice(0, 4000).toWellFormed()
   return arrive(engine, db, at, { error: { code: 'CHILD_FAILED', message, node_id }, now: nowOf(ctx) })
 }
 

@@ -148,8 +148,9 @@ export async function retryExecution(ctx: Context, input: Parsed<Ops['retryExecu
   const again = rerunOf(graph, states, input.from_node)
   const kept = rows.map((row) => row.node_id).filter((id) => !again.has(id))
 
-  const { workflow_id, workflow_version, snapshot } = before
-  const made = { workflow_id, workflow_version, snapshot, input: JSON.stringify(before.input), retry_of: before.id }
+  const { workflow_id, workflow_version, snapshot, concurrency_key } = before
+  const pinned = { workflow_id, workflow_version, snapshot, concurrency_key }
+  const made = { ...pinned, input: JSON.stringify(before.input), retry_of: before.id }
   return present(ctx, await begin(ctx, { ...made, ...byHand }, (id) => store.copyNodes(ctx, before.id, id, kept)))
 }
 

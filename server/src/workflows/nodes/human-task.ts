@@ -2,7 +2,7 @@
 
 import { newId } from '../../context.ts'
 import { openTask } from '../waits.ts'
-import { fieldsOf, type Kind, NodeFailure, nodeOf } from './node.ts'
+import { fieldsOf, type Kind, NodeFailure, nodeOf, tellable } from './node.ts'
 
 type Fields = { title: unknown; description?: unknown; assignees: unknown[] }
 
@@ -21,8 +21,8 @@ export const humanTask: Kind = {
       id: newId(),
       ...call.about,
       attempt: call.attempt,
-      title: String(title).slice(0, TITLE_MAX),
-      description: description === undefined ? null : String(description),
+      title: tellable(String(title)).slice(0, TITLE_MAX),
+      description: description === undefined ? null : tellable(String(description)),
       form: form ?? null,
       assignees: assigneesOf(assignees),
       role: role ?? null,
@@ -44,5 +44,5 @@ export const humanTask: Kind = {
 /** An expression may give several at once. */
 function assigneesOf(assignees: unknown[]): string[] {
   const named = assignees.flat().filter((one): one is string => typeof one === 'string' && one.trim() !== '')
-  return [...new Set(named.map((one) => one.trim().toLowerCase()))].slice(0, 100)
+  return [...new Set(named.map((one) => tellable(one).trim().toLowerCase()))].slice(0, 100)
 }

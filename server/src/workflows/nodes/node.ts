@@ -111,7 +111,7 @@ export class NodeFailure extends Error {
 }
 
 /** Text of strangers as every database takes it. */
-const tellable = (message: string): string => message.replaceAll('\0', '\ufffd').slice(0, 4000).toWellFormed()
+export const tellable = (message: string): string => message.replaceAll('\0', '\ufffd').slice(0, 4000).toWellFormed()
 
 /** Evaluates what was written into the definition. That reaches nothing and waits for nothing, so whatever goes wrong
  *  does so every time: it is a failure of the node, never of the process. `too_large`: the code for what is so. */
