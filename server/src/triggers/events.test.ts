@@ -1,15 +1,8 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import { startDispatcher } from '../events/events.ts'
-import { newOrganization, testFlow } from '../testing.ts'
-import { until } from '../workflows/testing.ts'
+import { test } from 'node:test'
+import { newOrganization } from '../testing.ts'
+import { until, workflow } from '../workflows/testing.ts'
 import { echo, executionsOf } from './testing.ts'
-
-let dispatcher: Awaited<ReturnType<typeof startDispatcher>>
-before(async () => {
-  dispatcher = await startDispatcher((await testFlow()).platform)
-})
-after(() => dispatcher.stop())
 
 const ended = (executions: { completed_at: string | null }[]) =>
   executions.length > 0 && executions.every(({ completed_at }) => completed_at !== null)
@@ -90,4 +83,15 @@ test('a workflow that no longer listens hears nothing', async () => {
   await until(() => executionsOf(alice, witness.id), ended)
 
   assert.deepEqual(await executionsOf(alice, off.id), [])
+})
+
+test('the publication of a component is an event, too', async () => {
+  const { alice } = await newOrganization()
+  const listener = await echo(alice, 'event', { events: ['component.published'], input: '{{ event.data.slug }}' })
+  const { id } = await workflow(alice, { slug: 'told', nodes: [{ id: 'one', type: 'condition', condition: 'true' }] })
+  await alice.components.publish({ component_id: id })
+
+  const [execution] = await until(() => executionsOf(alice, listener.id), ended)
+
+  assert.equal(execution?.input, 'told')
 })
