@@ -42,6 +42,7 @@ class Namespaces {
   readonly codeBlocks: Typed<'code_block'>
   readonly schemas: Typed<'schema'>
   readonly organizations: Methods<typeof contract.organizations>
+  readonly tasks: Methods<typeof contract.tasks>
   readonly triggers: Methods<typeof contract.triggers>
   readonly users: Methods<typeof contract.users>
   readonly webhooks: Methods<typeof contract.webhooks>
@@ -55,6 +56,7 @@ class Namespaces {
     this.codeBlocks = typed(this.components, 'code_block')
     this.schemas = typed(this.components, 'schema')
     this.organizations = methodsOf(contract.organizations, transport, defaults)
+    this.tasks = methodsOf(contract.tasks, transport, defaults)
     this.triggers = methodsOf(contract.triggers, transport, defaults)
     this.users = methodsOf(contract.users, transport, defaults)
     this.webhooks = methodsOf(contract.webhooks, transport, defaults)
