@@ -32,7 +32,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('audit', contract.audit, audit)
   serve('auth', contract.auth, auth, auth)
   serve('billing', contract.billing, billing)
-  serve('components', contract.components, components)
+  serve('components', contract.components, components, components)
   serve('organizations', contract.organizations, organizations)
   serve('triggers', contract.triggers, triggers)
   serve('users', contract.users, users)
