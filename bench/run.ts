@@ -24,5 +24,7 @@ for (const name of wanted.length > 0 ? wanted : benches) {
     stdio: 'inherit',
   })
   failed ||= status !== 0
+  // Broken off by a key, not by a fault.
+  if (status === null) break
 }
 process.exit(failed ? 1 : 0)
