@@ -1,156 +1,160 @@
-/** What durable workflows cost: nodes per second of a 10-node graph, with 1, 16 and 64 executions at a time, against
- *  the queue library's own bare jobs (send, fetch, complete) and against commits of a single row. Once with nodes that
- *  cost nothing (conditions), which is the engine's own speed, and once with code blocks, which is the sandbox's, too.
- *  First the engine alone, over executions that were accepted beforehand; last from execute to its end for one node. DATABASE_URL measures a PostgreSQL instead of the embedded database. */
+/** What durable workflows cost: nodes per second, end to end, of a graph of ten nodes that part and meet, with 1, 16 and
+ *  64 executions at a time; embedded, and on PostgreSQL with one process and with two. Against commits of a single row
+ *  by as many clients, against the queue library's own bare jobs (send, fetch, complete) and, with `--peers`, against
+ *  DBOS with each node a step on the same server. Nodes are conditions, which cost nothing, so that it is the engine
+ *  that is measured; once they are code blocks, which is the sandbox, too.
+ *
+ *  Who asks is in the process that runs: a request is one transaction, without its HTTP (see triggers.ts for that).
+ *  BENCH_SECONDS says how long each is measured. */
 
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { workflows as contract } from '@flow/contract/workflows'
-import { PgBoss } from 'pg-boss'
-import * as components from '../server/src/components/components.ts'
-import { readConfig } from '../server/src/config.ts'
-import { contextOf, newId } from '../server/src/context.ts'
-import { connect } from '../server/src/db/connect.ts'
-import { sql } from '../server/src/db/db.ts'
-import { createFirstOrganization } from '../server/src/organizations/first.ts'
-import { openPlatform } from '../server/src/platform.ts'
-import { untilEnded } from '../server/src/workflows/live.ts'
-import * as workflows from '../server/src/workflows/workflows.ts'
-import { type Rate, rateOf, table } from './measure.ts'
+import { promisify } from 'node:util'
+import { type Rate, rateFrom, table } from './measure.ts'
+import { type Flow, startFlow } from './parts/flow.ts'
+import type { Ids } from './parts/orders.ts'
+import { openServer, type Server } from './parts/postgres.ts'
 
 const NODES = 10
+const AT_A_TIME = [1, 16, 64]
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 4)
+const run = promisify(execFile)
+const withPeers = process.argv.includes('--peers')
 
-const directory = await mkdtemp(join(tmpdir(), 'flow-bench-'))
-const { DATABASE_URL, FLOW_DURABILITY } = process.env
-const config = readConfig({
-  FLOW_DATA_DIR: directory,
-  FLOW_LOG_LEVEL: 'warn',
-  FLOW_MASTER_KEY: randomBytes(32).toString('base64'),
-  DATABASE_URL,
-  FLOW_DURABILITY,
-})
-const database = await connect({ ...config, directory, pool_max: config.database_pool })
-const platform = await openPlatform(config, { database })
-const first = await createFirstOrganization(platform)
-if (!first) throw new Error('This bench needs an empty database.')
-const { organization_id, workspace_id, user_id } = first
-const actor = { kind: 'user' as const, id: user_id, user_id, name: 'bench', organization_id, grants: [] }
-const ctx = contextOf(platform, database.of(organization_id), { actor, organization_id, workspace_id })
+type Row = { name: string; rate: Rate; factor: number }
+type Rows = Record<number, Row[]>
 
-/** A request of the API without its HTTP: one transaction. */
-const request = <Result>(work: (inside: typeof ctx) => Promise<Result>): Promise<Result> =>
-  ctx.db.tx((db) => {
-    const inside = { ...ctx, db, now: platform.clock.now().toISOString() }
-    inside.start = (run, input, options) => platform.engine.start(inside, run, input, options)
-    return work(inside)
-  })
-
-const node = (id: string, type: 'condition' | 'code_block') =>
-  type === 'condition'
-    ? { id, type, condition: 'size(input.text) > 3' }
-    : { id, type, component_ref: 'bench-block', input: { n: 1 } }
-
-async function makeWorkflow(slug: string, type: 'condition' | 'code_block', count: number): Promise<string> {
-  const ids = Array.from({ length: count }, (_, i) => `n${i}`)
-  // Two branches that part and meet, over and over: a graph, not a line.
-  const edges = ids.slice(1).map((id, i) => ({ source: ids[i - (i % 3 === 2 ? 1 : 0)] ?? 'n0', target: id }))
-  const nodes = ids.map((id) => node(id, type))
-  const input = contract.create.input.parse({ name: slug, slug, nodes, edges })
-  return (await request((inside) => workflows.create(inside, input))).id
-}
-
-await request((inside) =>
-  components.create(inside, {
-    type: 'code_block',
-    name: 'Bench',
-    slug: 'bench-block',
-    description: '',
-    tags: [],
-    version: '0.1.0',
-    config: { language: 'javascript', code: 'export const main = ({ n }) => n + 1' },
-  }),
-)
-const ids = {
-  conditions: await makeWorkflow('bench-conditions', 'condition', NODES),
-  code: await makeWorkflow('bench-code', 'code_block', NODES),
-  single: await makeWorkflow('bench-single', 'condition', 1),
-}
-
-const signal = new AbortController().signal
-async function execute(workflow_id: string): Promise<void> {
-  const input = contract.execute.input.parse({ workflow_id, input: { text: 'hello' } })
-  const { id } = await request((inside) => workflows.execute(inside, input))
-  await untilEnded({ database, organization_id, execution_id: id, signal }, 60)
-}
-
-/** Executions that were accepted before anybody runs them: the engine alone, with as many at a time as it takes. */
-async function drain(): Promise<number> {
-  const input = contract.execute.input.parse({ workflow_id: ids.conditions, input: { text: 'hello' } })
-  await rateOf(() => request((inside) => workflows.execute(inside, input)), 16, SECONDS)
-  const open = () =>
-    database.platform.one<{ count: number }>(
-      sql`select count(*)::int as count from executions where completed_at is null`,
-    )
-  const { count: waiting } = await open()
-  const began = performance.now()
-  await platform.engine.work(platform)
-  while ((await open()).count > 0) await sleep(50)
-  return (waiting * NODES * 1000) / (performance.now() - began)
-}
-console.log(`\n${database.mode}: ${Math.round(await drain()).toLocaleString('en')} nodes/s, accepted beforehand`)
-
-const boss = new PgBoss({
-  db: database.bossDatabase(),
-  schema: 'pgboss',
-  backend: database.mode === 'embedded' ? 'pglite' : 'postgres',
-  migrate: false,
-  supervise: false,
-  schedule: false,
-  registerInstance: false,
-})
-await boss.start()
-await boss.createQueue('bench')
-async function bareJob(): Promise<void> {
-  await boss.send('bench', { n: 1 })
-  const [job] = await boss.fetch('bench')
-  if (job) await boss.complete('bench', job.id)
-}
-const commit = () =>
-  database.platform.run(sql`
-    insert into workflow_snapshots (organization_id, digest, content, created_at)
-    values (${organization_id}, ${newId()}, '{}', now())`)
-
-for (const at_a_time of [1, 16, 64]) {
-  const commits = await rateOf(commit, at_a_time, SECONDS / 2)
-  const jobs = await rateOf(bareJob, at_a_time, SECONDS / 2)
-  const conditions = await rateOf(() => execute(ids.conditions), at_a_time, SECONDS)
-  const code = await rateOf(() => execute(ids.code), at_a_time, SECONDS)
-  const row = (name: string, rate: Rate, factor: number) => {
-    const units = rate.per_second * factor
-    return [name, units, rate.p50_ms, rate.p99_ms, units / commits.per_second, units / jobs.per_second]
+const embedded = await onEmbedded()
+for (const many of AT_A_TIME) print(`embedded, ${many} at a time`, embedded[many] ?? [])
+const server = await openServer()
+if (server) {
+  try {
+    const rows = await onServer(server)
+    for (const many of AT_A_TIME) print(`PostgreSQL ${server.version}, ${many} at a time`, rows[many] ?? [])
+  } finally {
+    await server.close()
   }
-  console.log(`\n${database.mode} (${database.durability}), ${at_a_time} at a time`)
+}
+
+async function onEmbedded(): Promise<Rows> {
+  const directory = await mkdtemp(join(tmpdir(), 'flow-bench-'))
+  const { FLOW_DURABILITY = 'fsync' } = process.env
+  const flow = await startFlow({ FLOW_DATA_DIR: directory, FLOW_DURABILITY })
+  try {
+    const { ids } = await flow.ask('prepare', null)
+    await drain('embedded', flow, ids)
+    return await series(AT_A_TIME, async (many) => [...(await grounds(flow, many)), ...(await ours([flow], ids, many))])
+  } finally {
+    await flow.stop()
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+async function onServer(server: Server): Promise<Rows> {
+  const directory = await mkdtemp(join(tmpdir(), 'flow-bench-'))
+  const DATABASE_URL = await server.newDatabase()
+  const FLOW_MASTER_KEY = randomBytes(32).toString('base64')
+  const environment = { DATABASE_URL, FLOW_MASTER_KEY, FLOW_DATA_DIR: directory }
+  const flows = [await startFlow(environment)]
+  try {
+    const [first] = flows
+    if (!first) return {}
+    const { who, ids } = await first.ask('prepare', null)
+    await drain('PostgreSQL', first, ids)
+    const alone = await series(AT_A_TIME, async (many) => [
+      ...(await grounds(first, many)),
+      ...(await ours(flows, ids, many)),
+    ])
+    const second = await startFlow(environment)
+    flows.push(second)
+    await second.ask('enter', who)
+    await second.ask('work', null)
+    const both = await series(
+      AT_A_TIME.filter((many) => many > 1),
+      async (many) => [await executed('nodes, two processes', flows, ids.conditions, many)],
+    )
+    await Promise.all(flows.splice(0).map((flow) => flow.stop()))
+    const peers = withPeers ? await dbos(server) : {}
+    for (const many of AT_A_TIME) alone[many]?.push(...(both[many] ?? []), ...(peers[many] ?? []))
+    return alone
+  } finally {
+    await Promise.all(flows.map((flow) => flow.stop()))
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+async function series(many: number[], of: (many: number) => Promise<Row[]>): Promise<Rows> {
+  const rows: Rows = {}
+  for (const one of many) rows[one] = await of(one)
+  return rows
+}
+
+async function grounds(flow: Flow, at_a_time: number): Promise<Row[]> {
+  const load = { at_a_time, seconds: SECONDS / 2 }
+  return [
+    { name: 'commits of one row', rate: rateFrom([await flow.ask('commits', load)]), factor: 1 },
+    { name: 'bare jobs of the queue library', rate: rateFrom([await flow.ask('jobs', load)]), factor: 1 },
+  ]
+}
+
+async function ours(flows: Flow[], ids: Ids, many: number): Promise<Row[]> {
+  const rows = [await executed('nodes, conditions', flows, ids.conditions, many)]
+  rows.push(await executed('nodes, code blocks', flows, ids.code, many))
+  if (many === 1) rows.push(await executed('executions of one node', flows, ids.single, many, 1))
+  return rows
+}
+
+/** The clients are shared out among the processes. */
+async function executed(name: string, flows: Flow[], workflow_id: string, many: number, factor = NODES): Promise<Row> {
+  const load = { workflow_id, at_a_time: Math.ceil(many / flows.length), seconds: SECONDS }
+  const samples = await Promise.all(flows.map((flow) => flow.ask('execute', load)))
+  return { name, rate: rateFrom(samples), factor }
+}
+
+/** Executions that were accepted before anybody runs them: the engine alone. It works from then on. */
+async function drain(name: string, flow: Flow, ids: Ids): Promise<void> {
+  const count = Math.round(1000 * SECONDS)
+  await flow.ask('accept', { workflow_id: ids.conditions, count })
+  const began = performance.now()
+  await flow.ask('work', null)
+  while ((await flow.ask('unfinished', null)) > 0) await sleep(20)
+  const per_second = (count * NODES * 1000) / (performance.now() - began)
+  console.log(`${name}: ${Math.round(per_second).toLocaleString('en')} nodes/s over executions accepted beforehand`)
+}
+
+async function dbos(server: Server): Promise<Rows> {
+  const peers = join(import.meta.dirname, 'peers')
+  await run('npm', ['ci', '--prefix', peers, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])
+  const orders = { url: await server.newDatabase(), at_a_time: AT_A_TIME, seconds: SECONDS }
+  const { stdout } = await run(process.execPath, ['--no-warnings', join(peers, 'dbos.ts'), JSON.stringify(orders)])
+  const rates = JSON.parse(stdout.trim().split('\n').at(-1) ?? '[]') as Rate[]
+  const row = (rate: Rate): Row => ({ name: 'steps of DBOS', rate, factor: NODES })
+  return Object.fromEntries(AT_A_TIME.map((many, i) => [many, rates[i] ? [row(rates[i])] : []]))
+}
+
+function print(title: string, rows: Row[]): void {
+  const of = (name: string) => rows.find((row) => row.name.startsWith(name))
+  const speed = (row: Row | undefined) => (row ? row.rate.per_second * row.factor : undefined)
+  const against = (row: Row, other: Row | undefined) => {
+    const ground = speed(other)
+    return ground === undefined ? '' : (speed(row) ?? 0) / ground
+  }
+  console.log(`\n${title}`)
   table(
-    ['', 'per second', 'p50 ms', 'p99 ms', '× commits', '× bare jobs'],
-    [
-      row('commits of one row', commits, 1),
-      row('bare jobs of the queue', jobs, 1),
-      row('nodes, 10 conditions each', conditions, NODES),
-      row('nodes, 10 code blocks each', code, NODES),
-    ],
+    ['', 'per second', 'p50 ms', 'p99 ms', '× commits', '× bare jobs', '× one process', '× DBOS'],
+    rows.map((row) => [
+      row.name,
+      speed(row) ?? 0,
+      row.rate.p50_ms,
+      row.rate.p99_ms,
+      against(row, of('commits')),
+      against(row, of('bare jobs')),
+      row.name.startsWith('nodes') ? against(row, of('nodes, conditions')) : '',
+      row.name.startsWith('nodes') ? against(row, of('steps of DBOS')) : '',
+    ]),
   )
 }
-
-const single = await rateOf(() => execute(ids.single), 1, SECONDS)
-console.log(
-  `\nfrom execute to its end, one node: p50 ${single.p50_ms.toFixed(1)} ms, p99 ${single.p99_ms.toFixed(1)} ms`,
-)
-
-await boss.stop({ graceful: false, close: false })
-await platform.close(2000)
-await rm(directory, { recursive: true, force: true })
-process.exit(0)

@@ -90,6 +90,7 @@ const summary = {
     delivery_id: z.string().optional().describe("The sender's name for the webhook's delivery."),
     event_id: Id.optional().describe('The event that it is the answer to.'),
     event_type: z.string().optional(),
+    causes: z.array(Id).optional().describe('The workflows that led to the event.'),
   }),
   retry_of: Id.nullable().describe('The execution that this one takes up again.'),
   cancel_requested_at: Timestamp.nullable(),

@@ -49,6 +49,7 @@ class Namespaces {
   readonly transforms: Typed<'transform'>
   readonly validations: Typed<'validation'>
   readonly organizations: Methods<typeof contract.organizations>
+  readonly tasks: Methods<typeof contract.tasks>
   readonly triggers: Methods<typeof contract.triggers>
   readonly users: Methods<typeof contract.users>
   readonly webhooks: Methods<typeof contract.webhooks>
@@ -69,6 +70,7 @@ class Namespaces {
     this.transforms = typed(this.components, 'transform')
     this.validations = typed(this.components, 'validation')
     this.organizations = methodsOf(contract.organizations, transport, defaults)
+    this.tasks = methodsOf(contract.tasks, transport, defaults)
     this.triggers = methodsOf(contract.triggers, transport, defaults)
     this.users = methodsOf(contract.users, transport, defaults)
     this.webhooks = methodsOf(contract.webhooks, transport, defaults)

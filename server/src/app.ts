@@ -19,6 +19,7 @@ import * as organizations from './organizations/organizations.ts'
 import * as triggers from './triggers/triggers.ts'
 import * as users from './users/users.ts'
 import * as webhooks from './webhooks/webhooks.ts'
+import * as tasks from './workflows/tasks.ts'
 import * as workflows from './workflows/workflows.ts'
 
 export function createApp(platform: Platform, metrics: Metrics, health: Health): Hono {
@@ -34,6 +35,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('billing', contract.billing, billing)
   serve('components', contract.components, components, components)
   serve('organizations', contract.organizations, organizations)
+  serve('tasks', contract.tasks, tasks)
   serve('triggers', contract.triggers, triggers)
   serve('users', contract.users, users)
   serve('webhooks', contract.webhooks, webhooks)

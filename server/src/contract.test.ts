@@ -9,6 +9,7 @@ import { type Permission, permissionsOf, Role } from '@flow/contract/access'
 import { printOpenapi } from '@flow/contract/openapi'
 import { type Domain, type Operation, placeOf } from '@flow/contract/operation'
 import { newOrganization, type TestOrganization, testFlow } from './testing.ts'
+import { until } from './workflows/testing.ts'
 
 type Walked = { name: string; operation: Operation }
 
@@ -48,6 +49,8 @@ const bodies: Record<string, Record<string, unknown>> = {
   'organizations.create': { name: 'Another' },
   'organizations.createWorkspace': { name: 'Another', slug: 'another' },
   'organizations.createApiKey': { name: 'Another' },
+  'tasks.complete': { data: {} },
+  'tasks.delegate': { assignees: ['nobody@example.com'] },
   'users.invite': { email: 'new@example.com', grants: [{ role: 'viewer' }] },
   'webhooks.create': { url: 'https://hooks.invalid/flow', events: ['workflow.failed'] },
   'workflows.create': { name: 'Walked', slug: 'walked', nodes: [{ id: 'one', type: 'condition', condition: 'true' }] },
@@ -77,6 +80,13 @@ async function newWorld(): Promise<World> {
   const login = await alice.auth.startCliLogin()
   const subscription = await alice.webhooks.create({ url: 'https://hooks.invalid/flow', events: ['workflow.failed'] })
   const delivery = await alice.webhooks.test({ subscription_id: subscription.id })
+  const asking = { id: `ask_${organization_id.replaceAll('-', '')}`, type: 'human_task', title: 'Walked' }
+  const asked = await alice.workflows.create({ name: 'Asked', slug: 'asked', nodes: [asking] } as never)
+  await alice.workflows.execute({ workflow_id: asked.id })
+  const { items: tasks } = await until(
+    () => alice.tasks.list(),
+    ({ total }) => total > 0,
+  )
   const ids = {
     org_id: organization_id,
     workspace_id,
@@ -88,6 +98,8 @@ async function newWorld(): Promise<World> {
     b: version,
     workflow_id: workflow.id,
     execution_id: execution.id,
+    task_id: tasks[0]?.id ?? '',
+    node_id: asking.id,
     request_id: login.id,
     subscription_id: subscription.id,
     delivery_id: delivery.id,

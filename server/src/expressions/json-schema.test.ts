@@ -66,3 +66,22 @@ test('schemas of strangers do not meet: the same id twice is no fault', () => {
   const second = compileJsonSchema({ $id: 'https://example.com/thing', type: 'number' })
   assert.deepEqual([first('x').length, first(1).length, second('x').length, second(1).length], [0, 1, 1, 0])
 })
+
+test('every fault is told at its own place, where that is wished for', () => {
+  const check = compileJsonSchema(
+    {
+      type: 'object',
+      properties: { rows: { type: 'array', items: { required: ['a/b'] } }, n: { type: 'number' } },
+      required: ['n', 'm'],
+      additionalProperties: false,
+    },
+    { tells_all: true },
+  )
+
+  assert.deepEqual(
+    check({ rows: [{}], n: 'one', other: 1 })
+      .map(({ place, message }) => `${place} ${message}`)
+      .sort(),
+    ['/m is required', '/n must be number', '/other is not asked for', '/rows/0/a~1b is required'],
+  )
+})

@@ -23,19 +23,25 @@ const isSchema = reader.getSchema('https://json-schema.org/draft/2020-12/schema'
 /** What the check that is going on may still cost. A check waits for nothing, so there is only one at a time. */
 let budget = new Budget(0)
 
-/** Compiles a schema. Throws an `ExpressionFault` that says why it is none. */
-export function compileJsonSchema(schema: Readonly<Record<string, unknown>>): JsonSchemaCheck {
+/** Compiles a schema. Throws an `ExpressionFault` that says why it is none. A check tells the first fault; with
+ *  `tells_all` up to 20, and of a property that is missing, or too many, its own place. */
+export function compileJsonSchema(
+  schema: Readonly<Record<string, unknown>>,
+  { tells_all = false }: { tells_all?: boolean } = {},
+): JsonSchemaCheck {
   if (JSON.stringify(schema).length > SCHEMA_CHARACTERS) throw new ExpressionFault('The schema is longer than 64 KiB.')
   const counted = withSteps(schema, 0) as Record<string, unknown>
   if (isSchema && !isSchema(schema)) {
     const [fault] = (isSchema.errors ?? []).map(faultOf)
     throw new ExpressionFault(`This is not a JSON Schema: ${fault?.place || 'it'} ${fault?.message ?? ''}.`)
   }
-  const validate = compile(counted)
+  const validate = compile(counted, tells_all)
   return (value) => {
     budget = new Budget()
     try {
-      return validate(value) ? [] : (validate.errors ?? []).slice(0, FAULTS_TOLD).map(faultOf)
+      return validate(value)
+        ? []
+        : (validate.errors ?? []).slice(0, FAULTS_TOLD).map(tells_all ? propertyFaultOf : faultOf)
     } catch (error) {
       if (error instanceof ExpressionFault)
         return [{ place: '', message: 'is too large to be checked against the schema' }]
@@ -46,7 +52,7 @@ export function compileJsonSchema(schema: Readonly<Record<string, unknown>>): Js
 }
 
 /** Each schema has a validator of its own: ids of strangers never meet, and nothing is kept when it goes. */
-function compile(schema: Record<string, unknown>) {
+function compile(schema: Record<string, unknown>, tells_all: boolean) {
   const regExp = Object.assign((source: string) => patternOf(source), { code: 'unused' })
   const ajv = new Ajv2020({
     strict: false,
@@ -54,6 +60,7 @@ function compile(schema: Record<string, unknown>) {
     logger: false,
     validateFormats: false,
     validateSchema: false,
+    allErrors: tells_all,
     code: { regExp: regExp as never },
   })
   ajv.removeKeyword('uniqueItems')
@@ -137,4 +144,16 @@ function faultOf(error: ErrorObject): SchemaFault {
   const details =
     extra !== undefined ? ` ("${extra}")` : told !== undefined ? ` (${JSON.stringify(told).slice(0, 200)})` : ''
   return { place: error.instancePath, message: `${error.message ?? 'does not fit'}${details}` }
+}
+
+/** The fault at the place of the property that it is about. */
+function propertyFaultOf(error: ErrorObject): SchemaFault {
+  const { missingProperty, additionalProperty, unevaluatedProperty } = error.params as Record<
+    string,
+    string | undefined
+  >
+  const property = missingProperty ?? additionalProperty ?? unevaluatedProperty
+  if (property === undefined) return faultOf(error)
+  const place = `${error.instancePath}/${property.replaceAll('~', '~0').replaceAll('/', '~1')}`
+  return { place, message: missingProperty === undefined ? 'is not asked for' : 'is required' }
 }

@@ -21,7 +21,9 @@ export type AuditNote = {
 type Done = { operation: Operation; domain: string; name: string }
 
 export function noteOf({ operation, domain, name }: Done, ctx: Context, input: unknown, result: unknown): AuditNote {
-  const subject = [...(operation.creates ?? operation.path).matchAll(/\{(\w+)_id\}/g)].at(-1)?.[1]
+  const nouns = [...(operation.creates ?? operation.path).matchAll(/\{(\w+)_id\}/g)].map(([, noun]) => noun)
+  // A node has its name only within its execution.
+  const subject = nouns.filter((noun) => noun !== 'node').at(-1)
   const made =
     operation.creates && typeof result === 'object' && result !== null && 'id' in result ? result.id : undefined
   const named = subject ? (input as Record<string, unknown>)[`${subject}_id`] : undefined

@@ -184,3 +184,27 @@ export const markSent = (at: Tenant, invitation_id: string, now: string): Promis
   at.db.run(sql`
     update invitations set sent_at = ${now}
     where id = ${invitation_id} and organization_id = ${at.organization_id}`)
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** Somebody who may be asked, or written to. */
+export type Person = { user_id: string; email: string; name: string }
+
+const active = raw(`select u.id as user_id, u.email, m.name
+  from memberships m join users u on u.id = m.user_id and m.status = 'active'`)
+
+/** The active members among these e-mail addresses (in lower case) and ids. */
+export const membersNamed = (at: Tenant, names: string[]): Promise<Person[]> =>
+  at.db.many(sql`
+    ${active}
+    where m.organization_id = ${at.organization_id}
+      and (u.email = any(${names}::text[]) or u.id = any(${names.filter((name) => UUID.test(name))}::uuid[]))`)
+
+/** Active members with the role in the workspace, those who joined first. */
+export const membersWithRole = (at: Tenant, role: string, workspace_id: string, limit: number): Promise<Person[]> =>
+  at.db.many(sql`
+    ${active}
+    where m.organization_id = ${at.organization_id} and exists (
+      select from grants g where g.organization_id = m.organization_id and g.user_id = m.user_id and g.role = ${role}
+        and (g.scope = 'organization' or (g.scope = 'workspace' and g.scope_id = ${workspace_id})))
+    order by m.joined_at, u.id limit ${limit}`)

@@ -18,6 +18,8 @@ import * as store from './store.ts'
 
 export type { Account } from './joining.ts'
 export { accountOf, givePassword, join } from './joining.ts'
+export type { Person } from './store.ts'
+export { membersNamed, membersWithRole } from './store.ts'
 
 type Ops = typeof contract
 

@@ -74,7 +74,7 @@ export class Attempts {
   /** Goes on with a node that waits, by what came for it. */
   arrive(at: GraphNode, arrival: Arrival): void {
     const attempt = this.#of.memory.states.get(at.node.id)?.attempt ?? 1
-    this.#work(at, attempt, async () => endingOf(arrival))
+    this.#work(at, attempt, async () => this.#endingOf(at, arrival))
   }
 
   /** Ends a node that has not ended; false when it has. */
@@ -93,10 +93,11 @@ export class Attempts {
 
   /** Ends what nodes have waited for, together with what is noted of them. */
   close(nodes: GraphNode[], task_status: Closing['task_status'] = 'cancelled'): void {
-    const { ctx, execution, journal } = this.#of
-    const node_ids = nodes.filter(({ node }) => kinds[node.type].opens).map(({ node }) => node.id)
-    if (node_ids.length === 0) return
-    const closed = { execution_id: execution.id, node_ids, task_status }
+    const { ctx, execution, journal, memory } = this.#of
+    const opened = nodes.map(({ node }) => node).filter(({ type }) => kinds[type].opens)
+    if (opened.length === 0) return
+    const attempts = opened.map(({ id }) => ({ node_id: id, attempt: memory.states.get(id)?.attempt ?? 1 }))
+    const closed = { execution_id: execution.id, nodes: attempts, task_status }
     journal.effect((db) => within(ctx, db).start(closing, closed))
   }
 
@@ -134,9 +135,16 @@ export class Attempts {
       await arriveFirst(db, { organization_id, execution_id, node_id: at.node.id, attempt }, news)
       const arrivals = await arrivalsOf(db, execution_id)
       const first = arrivals.find((one) => one.node_id === at.node.id && one.attempt === attempt)
-      if (first?.error) this.close([at], 'expired')
-      return endingOf(first ?? { ...news, output: null })
+      return this.#endingOf(at, first ?? { ...news, output: null })
     }
+  }
+
+  /** What came decides. When that is the end of its time, what was waited for ends with it: here, so that it does
+   *  after a crash as well. */
+  #endingOf(at: GraphNode, { output, error }: Pick<Arrival, 'output' | 'error'>): Ending {
+    if (!error) return { output }
+    if (error.code !== 'CHILD_FAILED') this.close([at], 'expired')
+    throw new NodeFailure(error.code, error.message, { is_final: error.code === 'EXPIRED' })
   }
 
   /** Ends what is at work without waiting for it. */
@@ -371,11 +379,6 @@ export class Attempts {
 
 function timedOut({ node }: GraphNode): never {
   throw new NodeFailure('TIMEOUT', `Nothing came within ${node.timeout_seconds} seconds.`)
-}
-
-function endingOf({ output, error }: Pick<Arrival, 'output' | 'error'>): Ending {
-  if (error) throw new NodeFailure(error.code, error.message, { is_final: error.code === 'EXPIRED' })
-  return { output }
 }
 
 const since = ({ started_at }: store.NodeRow, until: string): number =>

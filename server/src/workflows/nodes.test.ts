@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
@@ -9,7 +10,7 @@ import type { FlowError } from '@flow/sdk'
 import { newOrganization, testFlow } from '../testing.ts'
 import { block, edge, node, run, statuses, until, workflow } from './testing.ts'
 
-const { clock } = await testFlow({ FLOW_ALLOWED_HOSTS: 'localhost' })
+const { clock, fetch } = await testFlow({ FLOW_ALLOWED_HOSTS: 'localhost' })
 
 /** A server outside: `/status/503` answers 503, `/flaky` the first time 503, everything else what it was sent. */
 type Seen = { method?: string; url?: string; headers: IncomingMessage['headers']; body: string }
@@ -243,4 +244,22 @@ test('a workflow may call itself as often as its input says', async () => {
   const ended = await alice.workflows.execute({ workflow_id: made.id, input: { n: 5 } }, { wait: 60 })
 
   assert.equal(ended.output, 5)
+})
+
+test('the example in the documentation takes an order from its approval to its callback', async () => {
+  const text = await readFile(new URL('../../../docs/workflows.md', import.meta.url), 'utf8')
+  const [, example = ''] = /```json\n([\s\S]*?)```/.exec(text) ?? []
+  const { alice } = await newOrganization()
+  const definition = JSON.parse(example.replace('https://payments.example.com', address))
+  const { id: workflow_id } = await alice.workflows.create(definition)
+
+  const order = { customer: 'ada', amount: 12 }
+  const { id: execution_id } = await alice.workflows.execute({ workflow_id, input: order })
+  const look = () => alice.workflows.getExecution({ workflow_id, execution_id })
+  await until(look, ({ status }) => status === 'waiting')
+  const { when_done } = JSON.parse(seen.findLast(({ url }) => url === '/charges')?.body ?? '{}')
+  const headers = { 'content-type': 'application/json' }
+  await fetch(new URL(when_done).pathname, { method: 'POST', body: '"card"', headers })
+  const paid = await until(look, ({ completed_at }) => completed_at !== null)
+  assert.deepEqual(paid.output, { done: { status: 'paid', by: 'card' } })
 })

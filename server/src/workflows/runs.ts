@@ -9,8 +9,15 @@ export const executing = nameRun<{ execution_id: string }>({
   retry: { max_attempts: 100, backoff_seconds: 0 },
 })
 
+/** Attempts of nodes; what belongs to a later one is not meant. */
+export type AttemptOf = { node_id: string; attempt: number }
+
 /** Ends what nodes of an execution have waited for: their tasks, and their children as they wish. Without nodes: all. */
-export const closing = nameRun<{ execution_id: string; node_ids?: string[] }>({ name: 'workflows.close' })
+export const closing = nameRun<{
+  execution_id: string
+  nodes?: AttemptOf[]
+  task_status?: 'cancelled' | 'expired'
+}>({ name: 'workflows.close' })
 
 /** Starts executions for which there is room now. */
 export const admitting = nameRun<{ workflow_id: string; key: string; limit: number }>({ name: 'workflows.admit' })
@@ -18,5 +25,5 @@ export const admitting = nameRun<{ workflow_id: string; key: string; limit: numb
 /** Removes what is left of a workflow that is gone, a few executions at a time. */
 export const forgetting = nameRun<{ workflow_id: string }>({ name: 'workflows.forget' })
 
-/** Reminds those who are asked to answer a task. */
-export const reminding = nameRun<{ task_id: string }>({ name: 'workflows.remind' })
+/** Tells those who are asked to answer a task, or reminds them. */
+export const telling = nameRun<{ task_id: string; is_reminder: boolean }>({ name: 'workflows.tell' })

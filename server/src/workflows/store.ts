@@ -144,6 +144,20 @@ export const hasEnded = async (db: Db, id: string): Promise<boolean> => {
   return row === undefined || row.completed_at !== null
 }
 
+/** The workflows that an execution goes back to: its own, those of its parents, and whatever set those off. */
+export const causesOf = async (at: Pick<Scope, 'db' | 'organization_id'>, id: string): Promise<string[]> => {
+  const { causes } = await at.db.one<{ causes: string[] }>(sql`
+    with recursive up as (
+      select e.* from executions e where e.id = ${id} and e.organization_id = ${at.organization_id}
+      union all select p.* from executions p join up on p.id = up.parent_execution_id
+    )
+    select coalesce(array_agg(distinct cause), '{}') as causes from (
+      select workflow_id::text as cause from up
+      union all select jsonb_array_elements_text(trigger->'causes') from up
+    ) all_causes`)
+  return causes
+}
+
 export const lastSeq = (db: Db, execution_id: string): Promise<{ seq: number }> =>
   db.one<{ seq: number }>(
     sql`select coalesce(max(seq), 0)::int as seq from execution_events where execution_id = ${execution_id}`,

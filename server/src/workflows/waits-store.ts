@@ -3,6 +3,7 @@
 import type { ExecutionError } from '@flow/contract/workflows'
 import type { Scope } from '../context.ts'
 import { type Db, json, raw, sql } from '../db/db.ts'
+import type { AttemptOf } from './runs.ts'
 
 /** What came for an attempt of a node. */
 export type Arrival = { node_id: string; attempt: number; output: unknown; error: ExecutionError | null }
@@ -50,27 +51,33 @@ export const insertTask = (at: Timed, task: NewTask): Promise<number> =>
       ${task.form === null ? null : JSON.stringify(task.form)}::json, ${task.assignees}::text[], ${task.role}, 'open',
       ${task.due_at}, ${task.remind_at}, ${at.now})`)
 
-const among = (column: string, node_ids: string[] | undefined) =>
-  node_ids ? sql`and ${raw(column)} = any(${node_ids}::text[])` : sql``
+/** Of these attempts and those before them: a later one has begun anew. */
+const among = (prefix: string, nodes: AttemptOf[] | undefined) =>
+  nodes
+    ? sql`and exists (
+        select from unnest(${nodes.map(({ node_id }) => node_id)}::text[],
+          ${nodes.map(({ attempt }) => attempt)}::integer[]) as n (node_id, attempt)
+        where n.node_id = ${raw(`${prefix}node_id`)} and ${raw(`${prefix}attempt`)} <= n.attempt)`
+    : sql``
 
 export const closeTasks = (
   at: Timed,
   execution_id: string,
-  node_ids: string[] | undefined,
+  nodes: AttemptOf[] | undefined,
   status: 'cancelled' | 'expired',
 ): Promise<number> =>
   at.db.run(sql`
     update tasks set status = ${status}, ended_at = ${at.now}
     where organization_id = ${at.organization_id} and execution_id = ${execution_id} and status = 'open'
-      ${among('node_id', node_ids)}`)
+      ${among('tasks.', nodes)}`)
 
 /** Wishes that the children end; in the order of their ids, as everybody locks them. */
-export const cancelChildren = (at: Timed, execution_id: string, node_ids: string[] | undefined) =>
+export const cancelChildren = (at: Timed, execution_id: string, nodes: AttemptOf[] | undefined) =>
   at.db.many<{ id: string }>(sql`
     update executions set cancel_requested_at = coalesce(cancel_requested_at, ${at.now})
     where id in (
       select id from executions
       where organization_id = ${at.organization_id} and parent_execution_id = ${execution_id}
-        and on_parent_end = 'cancel' and completed_at is null ${among('parent_node_id', node_ids)}
+        and on_parent_end = 'cancel' and completed_at is null ${among('executions.parent_', nodes)}
       order by id for update)
     returning id`)

@@ -7,7 +7,7 @@ import type { ExecutionError } from '@flow/contract/workflows'
 import { type Context, within } from '../context.ts'
 import type { Db } from '../db/db.ts'
 import type { Engine } from '../engine/engine.ts'
-import { executing, reminding } from './runs.ts'
+import { type AttemptOf, executing, telling } from './runs.ts'
 import * as store from './waits-store.ts'
 
 export type { Arrival } from './waits-store.ts'
@@ -27,21 +27,21 @@ export async function arrive(engine: Engine, db: Db, at: Waiting, news: News): P
 /** Asks people. In the transaction that records the node as waiting. */
 export async function openTask(ctx: Context, task: store.NewTask): Promise<void> {
   await store.insertTask(ctx, task)
-  if (!task.remind_at) return
-  await within(ctx, ctx.db).start(reminding, { task_id: task.id }, { at: task.remind_at })
+  const isAsked = task.assignees.length > 0 || task.role !== null
+  if (!isAsked || !ctx.platform.mail.configured) return
+  const { start } = within(ctx, ctx.db)
+  await start(telling, { task_id: task.id, is_reminder: false })
+  if (task.remind_at) await start(telling, { task_id: task.id, is_reminder: true }, { at: task.remind_at })
 }
 
-export type Closing = { execution_id: string; node_ids?: string[]; task_status?: 'cancelled' | 'expired' }
+export type Closing = { execution_id: string; nodes?: AttemptOf[]; task_status?: 'cancelled' | 'expired' }
 
 /** Ends what the nodes have waited for. */
-export async function close(
-  ctx: Context,
-  { execution_id, node_ids, task_status = 'cancelled' }: Closing,
-): Promise<void> {
+export async function close(ctx: Context, { execution_id, nodes, task_status = 'cancelled' }: Closing): Promise<void> {
   await ctx.db.tx(async (db) => {
     const at = within(ctx, db)
-    await store.closeTasks(at, execution_id, node_ids, task_status)
-    for (const { id } of await store.cancelChildren(at, execution_id, node_ids)) {
+    await store.closeTasks(at, execution_id, nodes, task_status)
+    for (const { id } of await store.cancelChildren(at, execution_id, nodes)) {
       await ctx.platform.engine.poke(at, executing, { execution_id: id }, id)
     }
   })

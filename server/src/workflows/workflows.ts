@@ -34,6 +34,7 @@ import { close } from './waits.ts'
 
 export type { SetOff } from './beginning.ts'
 export { answerCallback } from './callbacks.ts'
+export { causesOf } from './store.ts'
 
 type Ops = typeof contract
 
