@@ -33,7 +33,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('audit', contract.audit, audit)
   serve('auth', contract.auth, auth, auth)
   serve('billing', contract.billing, billing)
-  serve('components', contract.components, components)
+  serve('components', contract.components, components, components)
   serve('organizations', contract.organizations, organizations)
   serve('tasks', contract.tasks, tasks)
   serve('triggers', contract.triggers, triggers)
