@@ -16,6 +16,7 @@ import { type Health, mountHealth } from './http/health.ts'
 import { mountHooks } from './http/hooks.ts'
 import type { Metrics } from './http/metrics.ts'
 import * as organizations from './organizations/organizations.ts'
+import * as state from './state/state.ts'
 import * as triggers from './triggers/triggers.ts'
 import * as users from './users/users.ts'
 import * as webhooks from './webhooks/webhooks.ts'
@@ -35,6 +36,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('billing', contract.billing, billing)
   serve('components', contract.components, components, components)
   serve('organizations', contract.organizations, organizations)
+  serve('state', contract.state, state)
   serve('tasks', contract.tasks, tasks)
   serve('triggers', contract.triggers, triggers)
   serve('users', contract.users, users)
