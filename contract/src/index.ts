@@ -5,11 +5,24 @@ import { auth } from './auth.ts'
 import { billing } from './billing.ts'
 import { components } from './components.ts'
 import { organizations } from './organizations.ts'
+import { solutions } from './solutions.ts'
 import { tasks } from './tasks.ts'
 import { triggers } from './triggers.ts'
 import { users } from './users.ts'
 import { webhooks } from './webhooks.ts'
 import { workflows } from './workflows.ts'
 
-export const contract = { audit, auth, billing, components, organizations, tasks, triggers, users, webhooks, workflows }
+export const contract = {
+  audit,
+  auth,
+  billing,
+  components,
+  organizations,
+  solutions,
+  tasks,
+  triggers,
+  users,
+  webhooks,
+  workflows,
+}
 export type Contract = typeof contract

@@ -42,6 +42,7 @@ class Namespaces {
   readonly codeBlocks: Typed<'code_block'>
   readonly schemas: Typed<'schema'>
   readonly organizations: Methods<typeof contract.organizations>
+  readonly solutions: Methods<typeof contract.solutions>
   readonly tasks: Methods<typeof contract.tasks>
   readonly triggers: Methods<typeof contract.triggers>
   readonly users: Methods<typeof contract.users>
@@ -56,6 +57,7 @@ class Namespaces {
     this.codeBlocks = typed(this.components, 'code_block')
     this.schemas = typed(this.components, 'schema')
     this.organizations = methodsOf(contract.organizations, transport, defaults)
+    this.solutions = methodsOf(contract.solutions, transport, defaults)
     this.tasks = methodsOf(contract.tasks, transport, defaults)
     this.triggers = methodsOf(contract.triggers, transport, defaults)
     this.users = methodsOf(contract.users, transport, defaults)

@@ -74,6 +74,14 @@ export async function remove(ctx: Context, input: { component_id: string }): Pro
       details,
     )
   }
+  const solutions = await store.solutionsWith(ctx, component.id)
+  if (solutions.length > 0) {
+    const details = solutions.map(({ id, slug, version }) => ({
+      field: 'solution',
+      message: slug === null ? 'A private solution has it.' : `"${slug}" ${version} (${id}) has it.`,
+    }))
+    throw conflict(`"${component.slug}" is in ${solutions.length} solution${solutions.length > 1 ? 's' : ''}.`, details)
+  }
 
   await store.remove(ctx, component.id)
   if (component.type === 'workflow') await dropTrigger(ctx, component.id)
