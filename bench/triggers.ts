@@ -13,7 +13,7 @@ import { openServer, type Server } from './parts/postgres.ts'
 import { replicasOn } from './parts/servers.ts'
 
 const AT_A_TIME = [1, 16, 64]
-const SECONDS = Number(process.env.BENCH_SECONDS ?? 3)
+const SECONDS = Number(process.env.BENCH_SECONDS ?? 2)
 const SCHEDULES = Number(process.env.BENCH_SCHEDULES ?? 1000)
 const PATIENCE_MS = 60_000
 const nodes = [{ id: 'one', type: 'condition' as const, condition: 'true' }]

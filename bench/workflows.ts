@@ -21,7 +21,7 @@ import { openServer, type Server } from './parts/postgres.ts'
 
 const NODES = 10
 const AT_A_TIME = [1, 16, 64]
-const SECONDS = Number(process.env.BENCH_SECONDS ?? 4)
+const SECONDS = Number(process.env.BENCH_SECONDS ?? 3)
 const run = promisify(execFile)
 const withPeers = process.argv.includes('--peers')
 

@@ -17,6 +17,8 @@ export type Server = {
 const run = promisify(execFile)
 const script = join(import.meta.dirname, '../../.ci/postgres')
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
 /** Nothing, and a sentence, where there is no server and none can be started. */
 export async function openServer(): Promise<Server | undefined> {
   const { DATABASE_URL, FLOW_TEST_DATABASE_URL } = process.env
@@ -26,9 +28,13 @@ export async function openServer(): Promise<Server | undefined> {
   const { url, stop } = started
   const made: string[] = []
   const close = async () => {
+    for (const signal of SIGNALS) process.off(signal, interrupted)
     for (const name of made) await ask(url, `drop database if exists ${name} with (force)`).catch(() => {})
     await stop()
   }
+  // A bench that is broken off leaves no server behind either.
+  const interrupted = () => void close().finally(() => process.exit(1))
+  for (const signal of SIGNALS) process.once(signal, interrupted)
   try {
     const { rows } = await ask(url, `select current_setting('server_version') as version`)
     return {

@@ -2,7 +2,7 @@
  *  configuration stands flat beside its name. An execution is pinned to the definition it began with. */
 
 import { z } from 'zod'
-import { Id, Json, listParameters, Page, Semver, Slug, Tag, Timestamp, text } from './common.ts'
+import { FieldError, Id, Json, listParameters, Page, Semver, Slug, Tag, Timestamp, text } from './common.ts'
 import { WorkflowConfig, workflowFields } from './components/workflow.ts'
 import type { Domain } from './operation.ts'
 
@@ -14,8 +14,10 @@ export const Workflow = z
     description: z.string().max(2000),
     tags: z.array(Tag).max(50),
     status: z.enum(['draft', 'published', 'deprecated', 'archived']),
+    status_reason: z.string().nullable().describe('Why it was deprecated or archived.'),
     version: Semver.describe('The version that the draft will become.'),
     published_version: Semver.nullable(),
+    warnings: z.array(FieldError).describe('What the draft uses that is deprecated or archived.'),
     ...WorkflowConfig.shape,
     created_at: Timestamp,
     updated_at: Timestamp,

@@ -40,7 +40,14 @@ class Namespaces {
   readonly billing: Methods<typeof contract.billing>
   readonly components: Methods<typeof contract.components>
   readonly codeBlocks: Typed<'code_block'>
+  readonly models: Typed<'model'>
+  readonly observability: Typed<'observability'>
+  readonly prompts: Typed<'prompt'>
   readonly schemas: Typed<'schema'>
+  readonly states: Typed<'state'>
+  readonly tools: Typed<'tool'>
+  readonly transforms: Typed<'transform'>
+  readonly validations: Typed<'validation'>
   readonly organizations: Methods<typeof contract.organizations>
   readonly solutions: Methods<typeof contract.solutions>
   readonly tasks: Methods<typeof contract.tasks>
@@ -55,7 +62,14 @@ class Namespaces {
     this.billing = methodsOf(contract.billing, transport, defaults)
     this.components = methodsOf(contract.components, transport, defaults)
     this.codeBlocks = typed(this.components, 'code_block')
+    this.models = typed(this.components, 'model')
+    this.observability = typed(this.components, 'observability')
+    this.prompts = typed(this.components, 'prompt')
     this.schemas = typed(this.components, 'schema')
+    this.states = typed(this.components, 'state')
+    this.tools = typed(this.components, 'tool')
+    this.transforms = typed(this.components, 'transform')
+    this.validations = typed(this.components, 'validation')
     this.organizations = methodsOf(contract.organizations, transport, defaults)
     this.solutions = methodsOf(contract.solutions, transport, defaults)
     this.tasks = methodsOf(contract.tasks, transport, defaults)

@@ -38,7 +38,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('audit', contract.audit, audit)
   serve('auth', contract.auth, auth, auth)
   serve('billing', contract.billing, billing)
-  serve('components', contract.components, components)
+  serve('components', contract.components, components, components)
   serve('organizations', contract.organizations, organizations)
   serve('solutions', contract.solutions, solutions)
   serve('tasks', contract.tasks, tasks)

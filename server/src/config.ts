@@ -38,6 +38,9 @@ const Environment = z.object({
   FLOW_SANDBOX_FLOOR: z.enum(['process', 'seccomp', 'bubblewrap']).default('process'),
 })
 
+/** Their names: each stands in the table of README.md. */
+export const settings = Object.keys(Environment.shape)
+
 export type Config = {
   port: number
   host: string

@@ -40,7 +40,8 @@ const keepFirstKey = (directory: string, url: string, { email, api_key, organiza
 async function seedDemo(ctx: Context): Promise<void> {
   for (const block of await codeBlocks()) {
     const made = await componentsRoom.create(ctx, components.create.input.parse(block))
-    await componentsRoom.publish(ctx, components.publish.input.parse({ component_id: made.id, changelog: 'The demo.' }))
+    const input = components.publish.input.parse({ component_id: made.id, changelog: 'The demo.' })
+    await componentsRoom.publish(ctx, input, await componentsRoom.examine(ctx, input))
   }
   await workflowsRoom.create(ctx, workflows.create.input.parse(workflow))
 }

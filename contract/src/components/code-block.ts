@@ -2,6 +2,7 @@
 
 import { z } from 'zod'
 import { JsonSchema } from '../json-schema.ts'
+import { Example } from './ref.ts'
 
 export const CodeBlockConfig = z
   .strictObject({
@@ -30,6 +31,11 @@ export const CodeBlockConfig = z
       .max(50)
       .default([])
       .describe('Hosts. The sandbox reaches none: a block that names any is kept, but not published.'),
+    examples: z
+      .array(Example)
+      .max(50)
+      .default([])
+      .describe('Calls with what they give. All are run by `test` and `publish`.'),
   })
   .meta({ id: 'CodeBlockConfig' })
 export type CodeBlockConfig = z.infer<typeof CodeBlockConfig>

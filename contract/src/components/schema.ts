@@ -27,13 +27,14 @@ export const SchemaField = z.strictObject({
   default: Json.optional(),
   validators: z.array(Validator).max(20).default([]),
 })
+export type SchemaField = z.infer<typeof SchemaField>
 
 export const SchemaConfig = z
   .strictObject({
     schema_type: z.enum(['json_schema', 'pydantic', 'typed_dict']).default('json_schema'),
     fields: z.array(SchemaField).min(1).max(500),
     strict_validation: z.boolean().default(true).describe('Refuse what the fields do not name.'),
-    examples: z.array(Json).max(50).default([]),
+    examples: z.array(Json).max(50).default([]).describe('Values that fit.'),
   })
   .meta({ id: 'SchemaConfig' })
 export type SchemaConfig = z.infer<typeof SchemaConfig>

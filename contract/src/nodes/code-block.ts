@@ -1,7 +1,8 @@
 /** Calls a code block in the sandbox. */
 
 import { z } from 'zod'
-import { ComponentRef, node } from './node.ts'
+import { ComponentRef } from '../components/ref.ts'
+import { node } from './node.ts'
 
 export const CodeBlockNode = z.strictObject({
   ...node,

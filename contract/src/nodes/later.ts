@@ -2,7 +2,8 @@
  *  one is told what is missing rather than that the type is unknown. */
 
 import { z } from 'zod'
-import { ComponentRef, node } from './node.ts'
+import { ComponentRef } from '../components/ref.ts'
+import { node } from './node.ts'
 
 /** By type: what has to be there first. */
 export const missing = {

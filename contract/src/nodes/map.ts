@@ -1,7 +1,8 @@
 /** Calls a code block once for each item of a list. */
 
 import { z } from 'zod'
-import { ComponentRef, node } from './node.ts'
+import { ComponentRef } from '../components/ref.ts'
+import { node } from './node.ts'
 
 export const MapNode = z.strictObject({
   ...node,

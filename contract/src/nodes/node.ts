@@ -38,12 +38,6 @@ export const NodeId = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]{0,99}$/, 'Use letters, digits and underscores, beginning with a letter.')
 
-export const ComponentRef = z
-  .string()
-  .min(3)
-  .max(200)
-  .describe("A component's id or slug, optionally with a published version: `slug@1.2.0`.")
-
 export const node = {
   id: NodeId.describe(
     'Names the node in expressions: `nodes.<id>.output`. An id that is a word of CEL (`in`, `true`, `false`, `null`) is ' +

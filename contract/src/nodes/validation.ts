@@ -1,8 +1,9 @@
 /** Checks its input against a schema. */
 
 import { z } from 'zod'
+import { ComponentRef } from '../components/ref.ts'
 import { JsonSchema } from '../json-schema.ts'
-import { ComponentRef, node } from './node.ts'
+import { node } from './node.ts'
 
 export const ValidationNode = z.strictObject({
   ...node,

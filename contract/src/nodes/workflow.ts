@@ -1,7 +1,8 @@
 /** Runs another workflow as a child, with an execution of its own. */
 
 import { z } from 'zod'
-import { ComponentRef, node } from './node.ts'
+import { ComponentRef } from '../components/ref.ts'
+import { node } from './node.ts'
 
 export const WorkflowNode = z.strictObject({
   ...node,

@@ -53,3 +53,6 @@ export async function codeFaults(
   const fault = await sandbox.check(code, language, entry_point, tenant)
   return fault ? [{ field: 'config.code', message: fault.message }, ...wants] : wants
 }
+
+/** Why code in a language cannot be called here. */
+export const languageFault = (language: CodeBlockConfig['language']): string | undefined => refused[language]

@@ -1,19 +1,32 @@
 /** Components: a draft that is edited, and versions. A version is `draft` until `publish` makes it final; from then
  *  on nothing changes it. What a component refers to is kept as rows, so that nothing that is used can go. */
 
-import { type FieldError, type Page, Semver } from '@flow/contract/common'
-import type { Component, ComponentType, ComponentVersion, components as contract } from '@flow/contract/components'
+import { type FieldError, type JsonValue, type Page, Semver } from '@flow/contract/common'
+import type {
+  Component,
+  ComponentTest,
+  ComponentType,
+  ComponentVersion,
+  components as contract,
+  SchemaForms,
+  VersionDiff,
+} from '@flow/contract/components'
 import type { WorkflowConfig } from '@flow/contract/components/workflow'
 import type { Parsed } from '@flow/contract/operation'
 import { inc } from 'semver'
 import { type Context, newId } from '../context.ts'
 import { emit } from '../events/events.ts'
 import { conflict, invalid, notFound } from '../failure.ts'
-import { codeFaults } from './code.ts'
-import { configFaults, digestOf, parseConfig, referencesOf } from './rules.ts'
+import { type Examined, examine, runTest } from './examining.ts'
+import { pythonOf } from './python-source.ts'
+import { resolve } from './references.ts'
+import { configDifferences, configFaults, digestOf, parseConfig, referencesOf } from './rules.ts'
+import { fieldsOf, jsonSchemaOf } from './schema-rules.ts'
 import * as store from './store.ts'
 import { dropTrigger, keepTrigger } from './triggers.ts'
 
+export { examine } from './examining.ts'
+export { type Resolved, resolve } from './references.ts'
 export { jsonSchemaOf } from './schema-rules.ts'
 
 type Ops = typeof contract
@@ -37,7 +50,7 @@ export async function create(ctx: Context, input: Parsed<Ops['create']>): Promis
   await store.refer(ctx, created.id, DRAFT, await usedBy(ctx, created.type, config))
   if (created.type === 'workflow') await keepTrigger(ctx, created.id, created.config)
 
-  return created
+  return get(ctx, { component_id: created.id })
 }
 
 export async function get(ctx: Context, input: { component_id: string }): Promise<Component> {
@@ -47,11 +60,10 @@ export async function get(ctx: Context, input: { component_id: string }): Promis
 }
 
 export async function update(ctx: Context, input: Parsed<Ops['update']>): Promise<Component> {
-  const before = await store.findForUpdate(ctx, input.component_id)
-  if (!before) throw notFound('component', input.component_id)
-  if (before.status === 'archived') throw conflict(`"${before.slug}" is archived: it can be read, not changed.`)
+  const before = await findToChange(ctx, input.component_id)
+  assertNotArchived(before)
   // The configuration is one value: when it is sent, it replaces what was there.
-  const config = input.config ? await checked(ctx, before.type, input.config) : before.config
+  const config = input.config ? await checked(ctx, before.type, input.config, before.id) : before.config
   if (input.slug && input.slug !== before.slug && (await store.findBySlug(ctx, input.slug))) throw slugTaken(input.slug)
 
   const { component_id: _, ...sent } = input
@@ -60,12 +72,11 @@ export async function update(ctx: Context, input: Parsed<Ops['update']>): Promis
   const isArmed = updated.type === 'workflow' && updated.published_version === null
   if (isArmed) await keepTrigger(ctx, updated.id, updated.config)
 
-  return updated
+  return get(ctx, input)
 }
 
 export async function remove(ctx: Context, input: { component_id: string }): Promise<undefined> {
-  const component = await store.findForUpdate(ctx, input.component_id)
-  if (!component) throw notFound('component', input.component_id)
+  const component = await findToChange(ctx, input.component_id)
   const users = await store.usersOf(ctx, component.id)
   if (users.length > 0) {
     const details = users.map((user) => ({ field: user.type, message: `"${user.slug}" (${user.id}) uses it.` }))
@@ -93,8 +104,8 @@ export async function listVersions(ctx: Context, input: Parsed<Ops['listVersions
 }
 
 export async function createVersion(ctx: Context, input: Parsed<Ops['createVersion']>): Promise<ComponentVersion> {
-  const component = await store.findForUpdate(ctx, input.component_id)
-  if (!component) throw notFound('component', input.component_id)
+  const component = await findToChange(ctx, input.component_id)
+  assertNotArchived(component)
   const version = input.version ?? (await nextFree(ctx, component))
 
   const kept = await keep(ctx, component, version, input.changelog)
@@ -103,20 +114,30 @@ export async function createVersion(ctx: Context, input: Parsed<Ops['createVersi
   return kept
 }
 
-export async function publish(ctx: Context, input: Parsed<Ops['publish']>): Promise<ComponentVersion> {
-  const component = await store.findForUpdate(ctx, input.component_id)
-  if (!component) throw notFound('component', input.component_id)
+/** What takes its time is done before the transaction begins, and handed to it. */
+export const prepares = { publish: examine, test: runTest }
+
+export async function publish(
+  ctx: Context,
+  input: Parsed<Ops['publish']>,
+  { digest, faults }: Examined,
+): Promise<ComponentVersion> {
+  const component = await findToChange(ctx, input.component_id)
+  assertNotArchived(component)
   const version = input.version ?? component.version
   const asked = input.version ? await store.findVersion(ctx, component.id, version) : undefined
-  const kept = asked ?? (await keep(ctx, component, version, input.changelog))
-  if (kept.status === 'published') return kept
-  const faults = await publishFaults(ctx, { ...component, config: kept.config } as Component)
+  if (asked?.status === 'published') return asked
+  if (digestOf(asked?.config ?? component.config) !== digest) {
+    throw conflict(`"${component.slug}" was changed while it was examined. Publish it again.`)
+  }
   if (faults.length > 0) {
     throw conflict(
       `"${component.slug}" can't be published yet: ${faults.length} of its parts are not in order.`,
       faults,
     )
   }
+  const kept = asked ?? (await keep(ctx, component, version, input.changelog))
+  if (kept.status === 'published') return kept
 
   const published = await store.publishVersion(ctx, kept.id, input.changelog || kept.changelog)
   await store.markPublished(ctx, component.id, version)
@@ -128,46 +149,124 @@ export async function publish(ctx: Context, input: Parsed<Ops['publish']>): Prom
   return published
 }
 
-/** What a reference names: a component's id or slug, optionally `@version`. Without a version it is the newest
- *  published one, and the draft where nothing is published. */
-export async function resolve(ctx: Context, ref: string, type: ComponentType): Promise<Resolved | undefined> {
-  const [name = '', version] = ref.split('@')
-  const component = await store.findByRef(ctx, name, type)
-  if (!component) return undefined
-  const wanted = version ?? component.published_version
-  if (!wanted) return { ...component, version: component.version }
-  const kept = await store.findVersion(ctx, component.id, wanted)
-  return kept && { ...component, version: kept.version, config: kept.config as Resolved['config'] }
+export async function diff(ctx: Context, input: Parsed<Ops['diff']>): Promise<VersionDiff> {
+  const component = await get(ctx, input)
+  const [from, to] = [await side(ctx, component, input.a), await side(ctx, component, input.b)]
+  const changes = configDifferences(component.type, from.config, to.config)
+  return { component_id: component.id, from, to, changes }
 }
-export type Resolved = Pick<Component, 'id' | 'slug' | 'version' | 'config' | 'type'>
 
-/** The configuration, parsed by its type, with every fault of it and every reference that names nothing refused. */
-async function checked(ctx: Context, type: ComponentType, config: unknown): Promise<Component['config']> {
+async function side(ctx: Context, { id, config }: Component, version: string) {
+  if (version === 'draft')
+    return { version: 'draft' as const, digest: digestOf(config), status: 'draft' as const, config }
+  return findVersion(ctx, id, version)
+}
+
+export async function restore(ctx: Context, input: Parsed<Ops['restore']>): Promise<Component> {
+  const { config } = await findVersion(ctx, (await get(ctx, input)).id, input.version)
+  return update(ctx, { component_id: input.component_id, config: config as Record<string, JsonValue> })
+}
+
+export async function deprecate(ctx: Context, input: Parsed<Ops['deprecate']>): Promise<Component> {
+  const component = await findToChange(ctx, input.component_id)
+  const { slug, status } = component
+  if (status !== 'published' && status !== 'deprecated') {
+    throw conflict(`"${slug}" is not published; it is ${status === 'draft' ? 'a draft' : 'archived'}.`)
+  }
+
+  return store.markAs(ctx, component.id, { status: 'deprecated', reason: input.reason })
+}
+
+export async function undeprecate(ctx: Context, input: Parsed<Ops['undeprecate']>): Promise<Component> {
+  const component = await findToChange(ctx, input.component_id)
+  if (component.status !== 'deprecated') throw conflict(`"${component.slug}" is not deprecated.`)
+
+  return store.markAs(ctx, component.id, { status: 'published', reason: null })
+}
+
+export async function archive(ctx: Context, input: Parsed<Ops['archive']>): Promise<Component> {
+  const component = await findToChange(ctx, input.component_id)
+  if (component.type === 'workflow') await keepTrigger(ctx, component.id, { ...component.config, ...unarmed })
+
+  return store.markAs(ctx, component.id, { status: 'archived', reason: input.reason })
+}
+
+const unarmed = { trigger_type: 'manual', trigger_config: {} } as const
+
+export async function unarchive(ctx: Context, input: Parsed<Ops['unarchive']>): Promise<Component> {
+  const component = await findToChange(ctx, input.component_id)
+  const { slug, status, published_version } = component
+  if (status !== 'archived') throw conflict(`"${slug}" is not archived.`)
+  if (component.type === 'workflow') {
+    const armed = published_version ? await findVersion(ctx, component.id, published_version) : component
+    await keepTrigger(ctx, component.id, armed.config as WorkflowConfig)
+  }
+
+  return store.markAs(ctx, component.id, { status: published_version ? 'published' : 'draft', reason: null })
+}
+
+/** It has run already, before the transaction. */
+export const test = async (_: Context, __: Parsed<Ops['test']>, tested: ComponentTest): Promise<ComponentTest> => tested
+
+export async function convertSchema(_: Context, input: Parsed<Ops['convertSchema']>): Promise<SchemaForms> {
+  const { fields, json_schema, strict_validation, name } = input
+  if ((fields === undefined) === (json_schema === undefined)) {
+    throw invalid([{ field: 'fields', message: 'Send either "fields" or "json_schema".' }])
+  }
+  const { faults, ...read } = json_schema
+    ? fieldsOf(json_schema, 'json_schema')
+    : { fields: fields ?? [], strict_validation, faults: [] }
+  const config = { ...read, schema_type: 'json_schema' as const, examples: [] }
+  const place = json_schema ? 'json_schema' : ''
+  const unsound = faults.length > 0 ? faults : configFaults('schema', config).map((fault) => moved(fault, place))
+  if (unsound.length > 0) throw invalid(unsound)
+  return { ...read, json_schema: jsonSchemaOf(read) as SchemaForms['json_schema'], ...pythonOf(name, read) }
+}
+
+/** A fault of fields is told where they stand here. */
+const moved = ({ field, message }: FieldError, place: string): FieldError => ({
+  field: place || field.replace(/^config\./, ''),
+  message,
+})
+
+/** The configuration, parsed by its type, with every fault of it and every reference that names nothing refused. What is
+ *  archived can stay in use where it is, and be used nowhere else. */
+async function checked(ctx: Context, type: ComponentType, config: unknown, id?: string): Promise<Component['config']> {
   const parsed = parseConfig(type, config)
+  const before = id ? await store.usedBefore(ctx, id) : new Set<string>()
   const lost: FieldError[] = []
-  for (const { field, ref, type: wanted } of referencesOf(type, parsed)) {
-    if (await resolve(ctx, ref, wanted)) continue
-    lost.push({ field: `config.${field}`, message: `There is no ${wanted} "${ref}" in this workspace.` })
+  for (const { field, ref, types } of referencesOf(type, parsed)) {
+    const found = await resolve(ctx, ref, types)
+    const isAway = found?.status === 'archived' && !before.has(found.id)
+    if (found && !isAway) continue
+    const message = found
+      ? `"${ref}" is archived: nothing new may use it.`
+      : `There is no ${types.join(' or ')} "${ref}" in this workspace.`
+    lost.push({ field: `config.${field}`, message })
   }
   const faults = [...configFaults(type, parsed), ...lost]
   if (faults.length > 0) throw invalid(faults)
   return parsed
 }
 
-/** What stands in the way of publishing: faults of the configuration, references without a published version, and code
- *  that could not run. */
-async function publishFaults(ctx: Context, { id, type, config }: Component): Promise<FieldError[]> {
-  const faults = configFaults(type, config)
-  for (const { field, ref, type: wanted } of referencesOf(type, config)) {
-    const used = await store.findByRef(ctx, ref.split('@')[0] ?? '', wanted)
-    if (used?.published_version || used?.id === id) continue
-    faults.push({ field: `config.${field}`, message: `The ${wanted} "${ref}" has no published version.` })
-  }
-  return [...faults, ...(await codeFaults(ctx.platform.sandbox, ctx.organization_id, type, config))]
+async function findToChange(ctx: Context, id: string): Promise<Component> {
+  const component = await store.findForUpdate(ctx, id)
+  if (!component) throw notFound('component', id)
+  return component
+}
+
+async function findVersion(ctx: Context, component_id: string, version: string): Promise<ComponentVersion> {
+  const found = await store.findVersion(ctx, component_id, version)
+  if (!found) throw notFound('version', version)
+  return found
+}
+
+function assertNotArchived({ slug, status }: Component): void {
+  if (status === 'archived') throw conflict(`"${slug}" is archived: it can be read, not changed.`)
 }
 
 async function usedBy(ctx: Context, type: ComponentType, config: Component['config']): Promise<string[]> {
-  const used = await Promise.all(referencesOf(type, config).map(({ ref, type: wanted }) => resolve(ctx, ref, wanted)))
+  const used = await Promise.all(referencesOf(type, config).map(({ ref, types }) => resolve(ctx, ref, types)))
   return [...new Set(used.flatMap((component) => (component ? [component.id] : [])))]
 }
 

@@ -2,16 +2,13 @@
 
 import { createHash } from 'node:crypto'
 import type { FieldError } from '@flow/contract/common'
-import { type Component, type ComponentType, configs } from '@flow/contract/components'
-import type { CodeBlockConfig } from '@flow/contract/components/code-block'
-import type { WorkflowConfig } from '@flow/contract/components/workflow'
+import { type Change, type Component, type ComponentType, configs } from '@flow/contract/components'
 import canonicalize from 'canonicalize'
 import { Failure, invalid } from '../failure.ts'
 import { parseShape } from '../shape.ts'
-import { blockFaults } from './code.ts'
-import { checkWorkflow, referencesOf as workflowReferences } from './workflow-rules.ts'
-
-export type Reference = { field: string; ref: string; type: ComponentType }
+import { differences } from './diff.ts'
+import type { Reference } from './types/kind.ts'
+import { kindOf } from './types/kinds.ts'
 
 /** The configuration as its type has it, with defaults. Throws with every bad field named, below `config`. */
 export function parseConfig(type: ComponentType, config: unknown): Component['config'] {
@@ -21,15 +18,21 @@ export function parseConfig(type: ComponentType, config: unknown): Component['co
 }
 
 /** Faults that the shape alone does not show. */
-export function configFaults(type: ComponentType, config: Component['config']): FieldError[] {
-  if (type === 'code_block') return blockFaults(config as CodeBlockConfig)
-  if (type !== 'workflow') return []
-  return checkWorkflow(config as WorkflowConfig).map(({ field, message }) => ({ field: `config.${field}`, message }))
-}
+export const configFaults = (type: ComponentType, config: Component['config']): FieldError[] =>
+  kindOf(type).faults?.(config) ?? []
 
 /** The components that a configuration names, and where. */
 export const referencesOf = (type: ComponentType, config: Component['config']): Reference[] =>
-  type === 'workflow' ? workflowReferences(config as WorkflowConfig) : []
+  kindOf(type).references?.(config) ?? []
+
+/** How two configurations of one type differ. What was kept without a field that has been added since has its default. */
+export const configDifferences = (type: ComponentType, before: unknown, after: unknown): Change[] =>
+  differences(withDefaults(type, before), withDefaults(type, after))
+
+function withDefaults(type: ComponentType, config: unknown): unknown {
+  const parsed = configs[type].safeParse(config)
+  return parsed.success ? parsed.data : config
+}
 
 /** The digest of a configuration: SHA-256 over its canonical JSON (RFC 8785), so that order and space don't count. */
 export function digestOf(config: unknown): string {

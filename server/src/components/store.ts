@@ -8,7 +8,12 @@ import { join, json, raw, type Sql, sql } from '../db/db.ts'
 import { matching, page } from '../db/page.ts'
 
 const columns = raw(`c.id, c.type, c.name, c.slug, c.description, c.tags, c.status, c.version, c.published_version,
-  c.config, c.created_at, c.updated_at, c.created_by`)
+  c.config, c.created_at, c.updated_at, c.created_by, c.status_reason,
+  (select coalesce(jsonb_agg(jsonb_build_object('field', 'config', 'message',
+      format('It uses the %s "%s", which is %s: %s', replace(u.type, '_', ' '), u.slug, u.status, u.status_reason))
+      order by u.slug), '[]')
+    from component_references r join components u on u.id = r.uses_id
+    where r.component_id = c.id and r.version = '' and u.status in ('deprecated', 'archived')) as warnings`)
 const versionColumns = raw(
   'v.id, v.component_id, v.version, v.config, v.digest, v.changelog, v.status, v.created_at, v.created_by',
 )
@@ -46,6 +51,14 @@ const known = (at: Scope): Sql =>
         select flow_components_used(array(select flow_solutions_reached(${at.solution_ids}::uuid[]))))`
     : sql`c.workspace_id = ${at.workspace_id}`
 
+/** What its draft uses already. */
+export async function usedBefore(at: Scope, component_id: string): Promise<ReadonlySet<string>> {
+  const rows = await at.db.many<{ uses_id: string }>(sql`
+    select uses_id from component_references
+    where component_id = ${component_id} and version = '' and organization_id = ${at.organization_id}`)
+  return new Set(rows.map(({ uses_id }) => uses_id))
+}
+
 type New = Pick<
   Component,
   'id' | 'type' | 'name' | 'slug' | 'description' | 'tags' | 'version' | 'config' | 'created_at' | 'created_by'
@@ -75,10 +88,10 @@ export const findBySlug = (at: Scope, slug: string): Promise<Component | undefin
     select ${columns} from components c where c.slug = ${slug} and c.workspace_id = ${at.workspace_id}`)
 
 /** By id or by slug; a slug can look like an id, an id wins. */
-export const findByRef = (at: Scope, ref: string, type: ComponentType): Promise<Component | undefined> =>
+export const findByRef = (at: Scope, ref: string, types: readonly ComponentType[]): Promise<Component | undefined> =>
   at.db.maybe<Component>(sql`
     select ${columns} from components c
-    where ${known(at)} and c.type = ${type} and (c.id::text = ${ref} or c.slug = ${ref})
+    where ${known(at)} and c.type = any(${[...types]}::text[]) and (c.id::text = ${ref} or c.slug = ${ref})
     order by c.id::text = ${ref} desc limit 1`)
 
 export const replace = (at: Scope, component: Component): Promise<Component> =>
@@ -93,10 +106,21 @@ export const replace = (at: Scope, component: Component): Promise<Component> =>
 export const advance = (at: Scope, id: string, version: string): Promise<number> =>
   at.db.run(sql`update components set version = ${version} where id = ${id} and workspace_id = ${at.workspace_id}`)
 
+/** A component that was advised against stays so, whatever is published of it. */
 export const markPublished = (at: Scope & { now: string }, id: string, version: string): Promise<number> =>
   at.db.run(sql`
-    update components set status = 'published', published_version = ${version}, updated_at = ${at.now}
+    update components set status = case status when 'deprecated' then status else 'published' end, published_version = ${version}, updated_at = ${at.now}
     where id = ${id} and workspace_id = ${at.workspace_id}`)
+
+export const markAs = (
+  at: Scope & { now: string },
+  id: string,
+  { status, reason }: { status: Component['status']; reason: string | null },
+): Promise<Component> =>
+  at.db.one<Component>(sql`
+    update components c set status = ${status}, status_reason = ${reason}, updated_at = ${at.now}
+    where c.id = ${id} and c.workspace_id = ${at.workspace_id}
+    returning ${columns}`)
 
 export const remove = (at: Scope, id: string): Promise<number> =>
   at.db.run(sql`delete from components where id = ${id} and workspace_id = ${at.workspace_id}`)

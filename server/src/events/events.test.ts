@@ -4,7 +4,17 @@ import { newId } from '../context.ts'
 import { sql } from '../db/db.ts'
 import { newOrganization, testFlow } from '../testing.ts'
 import { until } from '../workflows/testing.ts'
-import { dropInterest, emit, type Heard, keepInterest, type News, onEvent, startDispatcher } from './events.ts'
+import {
+  dropInterest,
+  emit,
+  type Heard,
+  keepInterest,
+  type News,
+  onEvent,
+  startDispatcher,
+  wantedOf,
+} from './events.ts'
+import * as store from './store.ts'
 
 /** What the listeners of these tests have heard; a listener that is told to throw does so first. */
 const heard: Heard[] = []
@@ -119,7 +129,11 @@ test("a listener that can't take an event keeps it from nobody else, and is aske
   )
 
   assert.equal(heardBy(well).length, 1)
-  assert.deepEqual(await platform.database.platform.many(left), [])
+  // What is heard is gone when it is committed, a moment later.
+  await until(
+    () => platform.database.platform.many(left),
+    ({ length }) => length === 0,
+  )
 })
 
 test('several dispatchers share the work: each event is heard once all the same', async () => {
@@ -135,4 +149,29 @@ test('several dispatchers share the work: each event is heard once all the same'
 
   assert.equal(new Set(heardBy(listener_id).map(({ id }) => id)).size, 300)
   assert.equal(heardBy(listener_id).length, 300)
+})
+
+test('that an organization has a listener is known at once, also where another process has written it', async () => {
+  const { platform } = await testFlow()
+  const [here, elsewhere] = [await newOrganization(), await newOrganization()]
+  const isWanted = wantedOf(platform.database)
+  await until(
+    async () => isWanted(elsewhere.organization_id),
+    (wanted) => !wanted,
+  )
+  const at = ({ organization_id, workspace_id }: { organization_id: string; workspace_id: string }) => ({
+    db: platform.database.of(organization_id),
+    organization_id,
+    workspace_id,
+  })
+
+  await keepInterest(at(here), 'test', newId(), ['*'])
+  assert.ok(isWanted(here.organization_id))
+  // As another process would, this one is told by the database alone.
+  await store.keep(at(elsewhere), 'test', newId(), ['*'])
+  await store.spread(platform.database.platform, elsewhere.organization_id)
+  await until(
+    async () => isWanted(elsewhere.organization_id),
+    (wanted) => wanted,
+  )
 })

@@ -9,10 +9,12 @@
 import type { DataOf, EventPattern, EventType } from '@flow/contract/events'
 import { newId } from '../context.ts'
 import type { Db } from '../db/db.ts'
+import { keptInterest } from './interest.ts'
 import * as store from './store.ts'
 
 export { startDispatcher } from './dispatcher.ts'
 export { type Hear, type Heard, onEvent } from './hearers.ts'
+export { type Wanted, wantedOf } from './interest.ts'
 export { put, ring } from './store.ts'
 
 export type PlatformEvent = {
@@ -36,6 +38,8 @@ export const keepInterest = async (
   event_types: readonly EventPattern[],
 ): Promise<void> => {
   await store.keep(at, kind, listener_id, event_types)
+  await store.spread(at.db, at.organization_id)
+  keptInterest(at.organization_id)
 }
 
 /** A listener wants to hear nothing any longer. */

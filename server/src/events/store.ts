@@ -51,6 +51,13 @@ export const keep = (at: Listener, kind: string, listener_id: string, event_type
     on conflict (kind, listener_id, event_type) do update set workspace_id = excluded.workspace_id
     where i.organization_id = excluded.organization_id`)
 
+/** Tells every process that the organization has listeners, when the transaction is over. */
+export const spread = (db: Db, organization_id: string) =>
+  db.run(sql`select pg_notify('flow_interests', ${organization_id})`)
+
+export const organizationsWithListeners = (db: Db): Promise<{ organization_id: string }[]> =>
+  db.many<{ organization_id: string }>(sql`select distinct organization_id from event_interests`)
+
 export const drop = (at: Omit<Listener, 'workspace_id'>, kind: string, listener_id: string) =>
   at.db.run(sql`
     delete from event_interests

@@ -5,6 +5,7 @@
 export { compileExpression, type Expression, ExpressionFault, type Known, selector, type Variables } from './cel.ts'
 export { TooLarge } from './fault.ts'
 export { compileJsonSchema, type JsonSchemaCheck, type SchemaFault } from './json-schema.ts'
+export { type Pattern, patternOf } from './regex.ts'
 export { jsonText } from './size.ts'
 export { compileTemplate, type Template } from './template.ts'
 export { parseTimestamp } from './times.ts'

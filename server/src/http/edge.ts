@@ -47,7 +47,7 @@ type AnswerOf<O extends Operation> = O extends { streams: true }
 
 /** A room: one function for each operation of its domain, under the same name. */
 export type Room<D extends Domain> = {
-  [Name in keyof D]: (ctx: ContextOf<D[Name]>, input: Parsed<D[Name]>) => AnswerOf<D[Name]>
+  [Name in keyof D]: (ctx: ContextOf<D[Name]>, input: Parsed<D[Name]>, prepared: never) => AnswerOf<D[Name]>
 }
 
 type Served = {
@@ -55,10 +55,11 @@ type Served = {
   name: string
   operation: Operation
   schema: z.ZodType
-  call: (ctx: Context, input: unknown) => unknown
+  call: (ctx: Context, input: unknown, prepared?: unknown) => unknown
   own_transactions: boolean
   /** The answer is what a GET of the thing would answer now, so that it carries the thing's tag. */
   is_representation: boolean
+  prepare?: (ctx: Context, input: unknown) => Promise<unknown>
   wait?: (ctx: Context, answer: unknown) => Promise<unknown>
 }
 
@@ -66,6 +67,9 @@ type Served = {
 type Ways<D extends Domain> = {
   /** Those that open their own transactions, because they wait for something while they work. */
   own_transactions?: readonly (keyof D)[]
+  /** What takes its time and writes nothing that anybody else sees: it is done before the transaction begins, and what
+   *  it gives is handed to the operation. */
+  prepares?: { [Name in keyof D]?: (ctx: Context, input: Parsed<D[Name]>) => Promise<unknown> }
   /** What is waited for after the commit, for an answer given now or replayed: the answer in the end. */
   waits?: { [Name in keyof D]?: (ctx: Context, answer: Output<D[Name]>) => Promise<Output<D[Name]>> }
 }
@@ -95,7 +99,12 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
   const limits = openLimits(platform.config)
   const byPath = new Map<string, Map<string, Served>>()
 
-  const serve: Edge['serve'] = (domain, operations, room, { own_transactions = [], waits = {} } = {}) => {
+  const serve: Edge['serve'] = (
+    domain,
+    operations,
+    room,
+    { own_transactions = [], prepares = {}, waits = {} } = {},
+  ) => {
     for (const [name, operation] of Object.entries(operations)) {
       const methods = byPath.get(operation.path) ?? new Map<string, Served>()
       const call = room[name] as unknown as Served['call']
@@ -109,6 +118,7 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
         call,
         own_transactions: own_transactions.includes(name),
         is_representation: false,
+        prepare: (prepares as Record<string, Served['prepare']>)[name],
         wait: (waits as Record<string, Served['wait']>)[name],
       })
       byPath.set(operation.path, methods)
@@ -268,13 +278,14 @@ async function write(
   const key = served.operation.method === 'POST' ? readKey(request) : undefined
   const request_hash = key ? fingerprint(request.method, asked.url, body.text) : ''
   const if_match = request.headers.get('if-match')
+  const prepared = await prepare(served, ctx, input, key ? { key, request_hash } : undefined)
   const work = async (db: Db): Promise<Stored & { replayed: boolean }> => {
     const inside = within(ctx, db)
     const before = key ? await recall(inside, key, request_hash) : undefined
     if (before) return { ...before, replayed: true }
     if (if_match !== null) await precondition(if_match, inside, methods, asked)
 
-    const result = await served.call(inside, input)
+    const result = await served.call(inside, input, prepared)
     await doors.note(db, noteOf(asked.served, inside, input, result))
     const answer = { status: statusOf(served.operation), body: result }
     if (key) await remember(inside, key, request_hash, answer)
@@ -291,6 +302,13 @@ async function write(
   const response = answerOf(asked, end, ctx.signal, ctx.log)
   if (done.replayed) response.headers.set('idempotent-replayed', 'true')
   return response
+}
+
+/** What was answered before is not done again. */
+async function prepare(served: Served, ctx: Context, input: unknown, sent?: { key: string; request_hash: string }) {
+  if (!served.prepare) return undefined
+  const isKnown = sent && (await ctx.db.tx((db) => recall(within(ctx, db), sent.key, sent.request_hash)))
+  return isKnown ? undefined : served.prepare(ctx, input)
 }
 
 const changed = () =>

@@ -49,7 +49,8 @@ function loadMermaid(): Mermaid {
 
 async function read(text: string) {
   const { type, db } = await loadMermaid().mermaidAPI.getDiagramFromText(text)
-  if (!type.startsWith('flowchart')) return { faults: [{ message: `This is a Mermaid diagram of the type "${type}".` }] }
+  if (!type.startsWith('flowchart'))
+    return { faults: [{ message: `This is a Mermaid diagram of the type "${type}".` }] }
   const groups = new Set(db.getSubGraphs().map(({ id }) => id))
   const nodes = [...db.getVertices().values()].filter(({ id }) => !groups.has(id))
   return {
@@ -69,7 +70,9 @@ const named: Record<string, string> = { amp: '&', apos: "'", gt: '>', lt: '<', n
 /** A label without markup: Mermaid hides entities behind letters that nobody writes, and keeps HTML and Markdown. */
 const plain = (label: string): string =>
   label
-    .replace(/ﬂ°°(\d+)¶ß/g, (whole, code: string) => (Number(code) <= 0x10ffff ? String.fromCodePoint(Number(code)) : whole))
+    .replace(/ﬂ°°(\d+)¶ß/g, (whole, code: string) =>
+      Number(code) <= 0x10ffff ? String.fromCodePoint(Number(code)) : whole,
+    )
     .replace(/ﬂ°(\w+)¶ß/g, (whole, name: string) => named[name] ?? whole)
     .replace(/<\/?[a-zA-Z][^<>]*>/g, ' ')
     .replace(/[*_`]{1,3}(\S(?:[^*_`]*\S)?)[*_`]{1,3}/g, '$1')

@@ -4,8 +4,8 @@
 import type { EventType } from '@flow/contract/events'
 import type { ExecutionStatus } from '@flow/contract/workflows'
 import { newId } from '../context.ts'
-import { json, raw, type Sql, sql } from '../db/db.ts'
-import { put } from '../events/events.ts'
+import { raw, type Sql, sql } from '../db/db.ts'
+import { put, ring, type Wanted } from '../events/events.ts'
 import type { Entry } from './journal-store.ts'
 
 type Announced = { type: EventType; status: ExecutionStatus }
@@ -29,41 +29,51 @@ const columns = raw(`t.id, x.organization_id, x.workspace_id, t.type, t.at, x.ev
 
 const data = raw(`json_build_object('execution_id', e.execution_id, 'workflow_id', e.workflow_id,
   'workflow_slug', (select c.slug from components c where c.id = e.workflow_id),
-  'workspace_id', e.workspace_id, 'status', e.status, 'error', e.error::json,
+  'workspace_id', e.workspace_id, 'status', e.status, 'error', e.error,
   'started_at', ${wire('e.started_at')}, 'waiting_until', ${wire('e.waiting_until')},
   'completed_at', ${wire(`case when e.status not in ('running', 'waiting') then e.at end`)},
   'trigger', json_build_object('type', e.trigger_type, 'by', e.started_by))`)
 
-/** For a `with`: announces what these entries say of the executions in `owned`. */
-export function announcements(entries: Entry[]): Sql {
-  const told = entries.flatMap(({ execution_id, events, patch }) =>
-    events.flatMap(({ type, at, details }) => {
-      const one = announced.get(type)
-      const { error, waiting_until }: { error?: unknown; waiting_until?: string } = details ?? {}
-      return one ? [{ ...one, execution_id, at, error, waiting_until, started_at: patch?.started_at }] : []
-    }),
-  )
-  // Most writings tell only of nodes.
-  if (told.length === 0) return sql`select where false`
-  const rows = sql`
+const withRing = (announced: Sql) => sql`, announced as (${announced}), rung as (${ring('announced')})`
+
+/** Composed once, with what is told as its one value. */
+const announcing = withRing(
+  put(
+    sql`
     select ${columns}
-    from unnest(
-      ${told.map(newId)}::uuid[], ${told.map(({ execution_id }) => execution_id)}::uuid[],
-      ${told.map(({ type }) => type)}::text[], ${told.map(({ status }) => status)}::text[],
-      ${told.map(({ at }) => at)}::timestamptz[], ${told.map(({ error }) => json(error))}::text[],
-      ${told.map(({ started_at }) => started_at ?? null)}::timestamptz[],
-      ${told.map(({ waiting_until }) => waiting_until ?? null)}::timestamptz[]
-    ) as t (id, execution_id, type, status, at, error, started_at, waiting_until)
+    from json_to_recordset(${''}::json) as t (id uuid, execution_id uuid, type text, status text, at timestamptz,
+      error json, started_at timestamptz, waiting_until timestamptz)
     join owned o on o.run_id = t.execution_id
-    join executions x on x.id = t.execution_id`
-  return put(rows, data)
+    join executions x on x.id = t.execution_id`,
+    data,
+  ),
+)
+
+/** Parts of a statement: more of its `with`, and what has to be read from besides. */
+export type Announcement = { parts: Sql; also: Sql }
+
+/** Announces what these entries say of the executions in `owned`. Where nobody listens, the statement is no longer. */
+export function announcements(entries: Entry[], isWanted: Wanted): Announcement {
+  const told: object[] = []
+  for (const { execution_id, organization_id, events, patch } of entries) {
+    if (!isWanted(organization_id)) continue
+    for (const { type, at, details } of events) {
+      const one = announced.get(type)
+      if (one) told.push({ ...details, ...one, id: newId(), execution_id, at, started_at: patch?.started_at })
+    }
+  }
+  if (told.length === 0) return nothing
+  return { parts: { text: announcing.text, values: [JSON.stringify(told)] }, also }
 }
+
+const also = raw(', rung')
+const nothing: Announcement = { parts: raw(''), also: raw('') }
 
 /** For a `with`: announces the end of the execution in `e`. */
 export function cancellation(at: string): Sql {
   const rows = sql`
     select ${columns}
-    from e as x, (values (${newId()}::uuid, 'workflow.cancelled', 'cancelled', ${at}::timestamptz, null::text,
+    from e as x, (values (${newId()}::uuid, 'workflow.cancelled', 'cancelled', ${at}::timestamptz, null::json,
       null::timestamptz, null::timestamptz)) as t (id, type, status, at, error, started_at, waiting_until)`
   return put(rows, data)
 }

@@ -230,6 +230,9 @@ test('an execution that has ended its process too often is ended itself', async 
   const { alice, organization_id, workspace_id } = await newOrganization()
   const { at, get } = await begin(alice, { nodes: [hourGlass] })
   await until(get, ({ status }) => status === 'waiting')
+  // Whoever ran it has let go of it, too: else the poke goes to them, and no job comes of it.
+  const claims = () => platform.database.platform.many(sql`select from engine_claims where run_id = ${at.execution_id}`)
+  await until(claims, ({ length }) => length === 0)
 
   // As the queue has it after twenty processes that were killed with the job in hand.
   await platform.database.platform.tx(async (db) => {

@@ -2,7 +2,7 @@
 
 import { type Db, json, sql } from '../db/db.ts'
 import { owned } from '../engine/engine.ts'
-import { ring } from '../events/events.ts'
+import type { Wanted } from '../events/events.ts'
 import { announcements } from './announcements.ts'
 import type { EventRow, ItemRow, NodeRow, Patch } from './store.ts'
 
@@ -23,7 +23,8 @@ const flat = <Row, Value>(entries: Entry[], rowsOf: (entry: Entry) => Row[], pic
 /** Writes what several executions have to say, in one statement, and tells listeners: the id of each, with a dot
  *  behind it when it has ended. Gives the executions that still
  *  belong to whoever wrote; nothing is written of the others. A node whose row is final is never changed. */
-export async function record(db: Db, entries: Entry[]): Promise<Set<string>> {
+export async function record(db: Db, entries: Entry[], isWanted: Wanted): Promise<Set<string>> {
+  const { parts, also } = announcements(entries, isWanted)
   const nodes = <Value>(pick: (row: NodeRow, entry: Entry) => Value) => flat(entries, (entry) => entry.nodes, pick)
   const items = <Value>(pick: (row: ItemRow, entry: Entry) => Value) => flat(entries, (entry) => entry.items, pick)
   const events = <Value>(pick: (row: EventRow, entry: Entry) => Value) => flat(entries, (entry) => entry.events, pick)
@@ -96,11 +97,11 @@ export async function record(db: Db, entries: Entry[]): Promise<Set<string>> {
       ) as t (execution_id, status, output, error, deadline_at, waiting_until, started_at, completed_at, expires_at)
       join owned o on o.run_id = t.execution_id
       where e.id = t.execution_id
-    ), announced as (${announcements(entries)}), rung as (${ring('announced')}), told as (
+    ), told as (
       select count(pg_notify('flow_executions', ids)) as count from (
         select string_agg(case when run_id = any(${ended}::uuid[]) then run_id || '.' else run_id::text end, ' ') as ids
         from (select run_id, row_number() over () / 200 as part from owned) o group by part) parts
-    )
-    select o.run_id from owned o, told, rung`)
+    )${parts}
+    select o.run_id from owned o, told${also}`)
   return new Set(rows.map((row) => row.run_id))
 }

@@ -5,6 +5,7 @@
 import type { Platform } from '../context.ts'
 import type { Database } from '../db/db.ts'
 import { type Claim, type GroupCommit, groupCommit } from '../engine/engine.ts'
+import { wantedOf } from '../events/events.ts'
 import { type Entry, record } from './journal-store.ts'
 import type { Effect } from './nodes/node.ts'
 import type * as store from './store.ts'
@@ -36,11 +37,11 @@ async function write(
   writings: Writing[],
 ): Promise<Written[]> {
   if (writings.every(({ effects, ends }) => effects.length === 0 && !ends)) {
-    const kept = await record(database.platform, writings)
+    const kept = await record(database.platform, writings, wantedOf(database))
     return writings.map(({ execution_id }) => ({ is_kept: kept.has(execution_id), is_let_go: false }))
   }
   return database.platform.tx(async (db) => {
-    const kept = await record(db, writings)
+    const kept = await record(db, writings, wantedOf(database))
     const ours = writings.filter(({ execution_id }) => kept.has(execution_id))
     await together(ours.flatMap(({ effects }) => effects.map((effect) => effect(db))))
     const gone = await engine.letGo(

@@ -4,11 +4,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PlatformClient } from '@flow/sdk'
-import { newId } from '../context.ts'
+import { contextOf, newId } from '../context.ts'
 import { sql } from '../db/db.ts'
 import { newOrganization, testFlow } from '../testing.ts'
 import { edge, statuses, until, workflow } from './testing.ts'
-import { arrive } from './waits.ts'
+import { arrive, close } from './waits.ts'
 
 const { platform, clock, client } = await testFlow()
 
@@ -308,8 +308,8 @@ test('a task ends with its execution, and with its node', async () => {
   )
 })
 
-test('another attempt of the node opens another task', async () => {
-  const { alice } = await newOrganization()
+test('another attempt of the node opens another task, which the end of the one before leaves alone', async () => {
+  const { alice, admin, organization_id, workspace_id } = await newOrganization()
   const at = await asking(alice, { timeout_seconds: 3600, retry: { max_attempts: 2, backoff_seconds: 0.01 } })
 
   clock.advance(3600)
@@ -325,6 +325,13 @@ test('another attempt of the node opens another task', async () => {
       [2, 'open'],
     ],
   )
+  // As it comes when the queue is slow, or its process had ended.
+  const { user_id } = admin
+  const actor = { kind: 'user' as const, id: user_id, user_id, name: 'Alice', organization_id, grants: [] }
+  const ctx = contextOf(platform, platform.database.of(organization_id), { actor, organization_id, workspace_id })
+  const ending = { execution_id: at.execution_id, nodes: [{ node_id: 'ask', attempt: 1 }] }
+  await close(ctx, { ...ending, task_status: 'expired' })
+
   const completed = await alice.tasks.complete({ ...at, data: { n: 2 } })
   assert.equal(completed.attempt, 2)
   assert.deepEqual((await ended(alice, at)).output, { n: 2 })

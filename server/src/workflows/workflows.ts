@@ -203,6 +203,7 @@ async function present(ctx: Scope, row: store.ExecutionRow, node?: string): Prom
 /** What is to be run: the version that is named, else the newest published one, else the draft. */
 async function definitionOf(ctx: Context, input: Parsed<Ops['execute']>): Promise<Definition> {
   const draft = await find(ctx, input.workflow_id)
+  if (draft.status === 'archived') throw conflict(`"${draft.slug}" is archived: nothing of it is started any longer.`)
   const isDraft = input.version === 'draft' || (input.version === undefined && draft.published_version === null)
   if (isDraft) return { workflow_id: draft.id, version: draft.version, config: configOf(draft) }
   const ref = input.version ? `${draft.id}@${input.version}` : draft.id
