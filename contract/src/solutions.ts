@@ -29,8 +29,11 @@ export type VisibilityLevel = z.infer<typeof VisibilityLevel>
 export const Skeleton = z
   .object({
     nodes: z
-      .array(z.object({ node_id: z.string(), component_id: Id, type: ComponentType, slug: Slug }))
-      .describe('What was made of the nodes. A component may have been changed or deleted since.'),
+      .array(z.object({ node_id: z.string().nullable(), component_id: Id, type: ComponentType, slug: Slug }))
+      .describe(
+        'What was made of the nodes, and without a node the model that agents need. It may have been changed or deleted ' +
+          'since.',
+      ),
     workflow_id: Id.nullable().describe('The workflow that the edges became.'),
     unknown_shapes: z
       .array(z.object({ node_id: z.string(), shape: z.string(), label: z.string() }))

@@ -40,7 +40,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('billing', contract.billing, billing)
   serve('components', contract.components, components, components)
   serve('organizations', contract.organizations, organizations)
-  serve('solutions', contract.solutions, solutions)
+  serve('solutions', contract.solutions, solutions, solutions)
   serve('tasks', contract.tasks, tasks)
   serve('triggers', contract.triggers, triggers)
   serve('users', contract.users, users)

@@ -87,6 +87,13 @@ export const findBySlug = (at: Scope, slug: string): Promise<Component | undefin
   at.db.maybe<Component>(sql`
     select ${columns} from components c where c.slug = ${slug} and c.workspace_id = ${at.workspace_id}`)
 
+/** The slugs that are taken of these, with numbers behind them or without. */
+export const slugsLike = (at: Scope, slugs: string[]): Promise<{ slug: string }[]> =>
+  at.db.many(sql`
+    select c.slug from components c
+    where c.workspace_id = ${at.workspace_id}
+      and (c.slug = any(${slugs}) or regexp_replace(c.slug, '-\\d+$', '') = any(${slugs}))`)
+
 /** By id or by slug; a slug can look like an id, an id wins. */
 export const findByRef = (at: Scope, ref: string, types: readonly ComponentType[]): Promise<Component | undefined> =>
   at.db.maybe<Component>(sql`

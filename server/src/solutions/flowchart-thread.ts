@@ -16,7 +16,7 @@ type Mermaid = {
     getDiagramFromText(text: string): Promise<{
       type: string
       db: {
-        getVertices(): Map<string, { id: string; text?: string; type?: string; classes: string[] }>
+        getVertices(): Map<string, { id: string; text?: string; type?: string; classes: string[]; labelType?: string }>
         getEdges(): { start: string; end: string; text: string }[]
         getSubGraphs(): { id: string }[]
       }
@@ -55,8 +55,14 @@ async function read(text: string) {
   const nodes = [...db.getVertices().values()].filter(({ id }) => !groups.has(id))
   return {
     read: {
-      nodes: nodes.map(({ id, text, type, classes }): FlowchartNode => {
-        return { id, label: plain(text ?? id), shape: type ?? 'square', classes: [...classes] }
+      nodes: nodes.map(({ id, text, type, classes, labelType }): FlowchartNode => {
+        const label = plain(text ?? id)
+        return {
+          id,
+          label: labelType === 'markdown' ? unmarked(label) : label,
+          shape: type ?? 'square',
+          classes: [...classes],
+        }
       }),
       edges: db.getEdges().map(({ start, end, text }): FlowchartEdge => {
         return { source: start, target: end, label: plain(text ?? '') }
@@ -67,29 +73,55 @@ async function read(text: string) {
 
 const named: Record<string, string> = { amp: '&', apos: "'", gt: '>', lt: '<', nbsp: ' ', quot: '"' }
 
-/** A label without markup: Mermaid hides entities behind letters that nobody writes, and keeps HTML and Markdown. */
+/** A label without HTML. Mermaid hides entities behind letters that nobody writes. */
 const plain = (label: string): string =>
   label
-    .replace(/ﬂ°°(\d+)¶ß/g, (whole, code: string) =>
+    .replace(/ﬂ°°(\d{1,7})¶ß/g, (whole, code: string) =>
       Number(code) <= 0x10ffff ? String.fromCodePoint(Number(code)) : whole,
     )
     .replace(/ﬂ°(\w+)¶ß/g, (whole, name: string) => named[name] ?? whole)
     .replace(/<\/?[a-zA-Z][^<>]*>/g, ' ')
-    .replace(/[*_`]{1,3}(\S(?:[^*_`]*\S)?)[*_`]{1,3}/g, '$1')
     .replace(/\s+/g, ' ')
     .trim()
 
-function faultOf(error: JisonFault) {
+const unmarked = (label: string): string => label.replace(/\*{1,2}([^*]+)\*{1,2}/g, '$1').replaceAll('`', '')
+
+/** Where the parser stopped, in the words of its last line; what it says above it is the text again. */
+function faultOf(error: JisonFault, text: string) {
   const { message = 'It cannot be read.', hash } = error
   if (/^No diagram type detected/.test(message)) {
     return { message: 'This is no Mermaid flowchart: it begins with "flowchart TD", or another direction.' }
   }
-  const line = hash?.loc?.first_line ?? (hash?.line === undefined ? undefined : hash.line + 1)
-  const column = hash?.loc === undefined ? undefined : hash.loc.first_column + 1
-  // The sentence of the parser is its last line; above it stands the text with an arrow below.
-  const sentence = message.trim().split('\n').at(-1) ?? message
-  return { message: sentence.slice(0, 500), line, column }
+  if (error instanceof RangeError || /call stack/.test(message))
+    return { message: 'It is too long or too deep to be read.' }
+  const told = Number(/on line (\d+)/.exec(message)?.[1] ?? 0)
+  const read = hash?.loc?.first_line ?? (told || undefined)
+  if (read === undefined) return { message: message.split('\n', 1)[0]?.slice(0, 500) ?? message }
+  const line = survivors(text)[read - 1] ?? read
+  const standing = text.split(/\r?\n/)[line - 1]?.trim().slice(0, 80) ?? ''
+  const column = hash?.loc ? hash.loc.first_column + 1 : undefined
+  return { message: `Mermaid's parser does not understand this: ${standing}`, line, column }
 }
 
-const answer = await read(workerData as string).catch((error: JisonFault) => ({ faults: [faultOf(error)] }))
+/** The lines that Mermaid reads: it takes out the front matter, comments and the empty lines before them first. */
+function survivors(text: string): number[] {
+  const lines = text.split(/\r?\n/)
+  const matter = /^\s*---\s*$/.test(lines[0] ?? '')
+    ? lines.findIndex((line, i) => i > 0 && /^\s*---\s*$/.test(line))
+    : -1
+  const kept: number[] = []
+  for (const [i, line] of lines.entries()) {
+    if (i <= matter) continue
+    if (/^\s*%%(?!\{)/.test(line)) {
+      while (kept.length > 0 && lines[(kept.at(-1) ?? 0) - 1]?.trim() === '') kept.pop()
+      continue
+    }
+    if (kept.length > 0 || line.trim() !== '') kept.push(i + 1)
+  }
+  return kept
+}
+
+const answer = await read(workerData as string).catch((error: JisonFault) => ({
+  faults: [faultOf(error, workerData as string)],
+}))
 parentPort?.postMessage(answer)

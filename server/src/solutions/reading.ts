@@ -45,7 +45,10 @@ async function turn(signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', () => resolve(), { once: true })
     await promise
     if (!signal.aborted) continue
-    waiting.splice(waiting.indexOf(resolve) >>> 0, 1)
+    const place = waiting.indexOf(resolve)
+    // Whoever was called just now hands its turn on.
+    if (place >= 0) waiting.splice(place, 1)
+    else waiting.shift()?.()
     throw unavailable('Too many files and flowcharts are read at the moment. Try again shortly.')
   }
   running += 1

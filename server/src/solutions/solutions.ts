@@ -12,16 +12,25 @@ import * as components from '../components/components.ts'
 import { type Context, newId } from '../context.ts'
 import { conflict, Failure, invalid, notFound } from '../failure.ts'
 import { moveGrants } from '../users/users.ts'
+import { type Flowchart, readFlowchart } from './flowchart.ts'
+import { COMPONENTS_MAX, makeSkeleton, tooMany } from './making.ts'
 import { closedFault, isOpen, transitionFault, versionOrder } from './rules.ts'
 import * as store from './store.ts'
 
 type Ops = typeof contract
 
-const COMPONENTS_MAX = 1000
+/** Flowcharts are read before the transaction begins. */
+export const prepares = {
+  create: async (_: Context, { mermaid_source }: Parsed<Ops['create']>) => flowchartOf(mermaid_source),
+  update: async (_: Context, { mermaid_source }: Parsed<Ops['update']>) => flowchartOf(mermaid_source),
+}
+
+const flowchartOf = async (source: string | null | undefined): Promise<Flowchart | undefined> =>
+  source ? readFlowchart(source) : undefined
 
 export const list = (ctx: Context, input: Parsed<Ops['list']>): Promise<Page<Solution>> => store.list(ctx, input)
 
-export async function create(ctx: Context, input: Parsed<Ops['create']>): Promise<Solution> {
+export async function create(ctx: Context, input: Parsed<Ops['create']>, flowchart?: Flowchart): Promise<Solution> {
   const { based_on, mermaid_source, ...given } = input
   const before = based_on === undefined ? undefined : await store.find(ctx, based_on)
   if (based_on !== undefined && before?.workspace_id !== ctx.workspace_id) {
@@ -31,6 +40,11 @@ export async function create(ctx: Context, input: Parsed<Ops['create']>): Promis
   const id = await insert(ctx, { ...given, status: 'draft' })
   if (before) await store.copyComponents(ctx, before.id, id)
 
+  const made = await get(ctx, { solution_id: id })
+  const skeleton = flowchart ? await makeSkeleton(ctx, made, flowchart, before?.skeleton ?? null) : null
+  if (skeleton) await store.replace(ctx, { ...made, mermaid_source: mermaid_source ?? null, skeleton })
+  else if (before)
+    await store.replace(ctx, { ...made, mermaid_source: before.mermaid_source, skeleton: before.skeleton })
   return get(ctx, { solution_id: id })
 }
 
@@ -40,7 +54,7 @@ export async function get(ctx: Context, { solution_id }: { solution_id: string }
   return solution
 }
 
-export async function update(ctx: Context, input: Parsed<Ops['update']>): Promise<Solution> {
+export async function update(ctx: Context, input: Parsed<Ops['update']>, flowchart?: Flowchart): Promise<Solution> {
   const { solution_id, status, status_reason, ...sent } = input
   const before = await getForUpdate(ctx, solution_id)
   if (status_reason !== undefined && status === undefined) {
@@ -53,7 +67,10 @@ export async function update(ctx: Context, input: Parsed<Ops['update']>): Promis
   if (status) await assertBecomes(ctx, before, status)
 
   const reason = status && status !== before.status ? { status, status_reason: status_reason ?? null } : {}
-  await store.replace(ctx, { ...before, ...given(sent), ...reason, updated_at: ctx.now })
+  if (flowchart && !isOpen(status ?? before.status)) throw conflict(closedFault(before))
+  const skeleton = flowchart ? await makeSkeleton(ctx, before, flowchart, before.skeleton) : before.skeleton
+  const drawn = sent.mermaid_source === null || sent.mermaid_source === '' ? { mermaid_source: null } : {}
+  await store.replace(ctx, { ...before, ...given(sent), ...drawn, ...reason, skeleton, updated_at: ctx.now })
   return get(ctx, { solution_id })
 }
 
@@ -86,7 +103,7 @@ export async function addComponent(ctx: Context, input: Parsed<Ops['addComponent
   const solution = await getForUpdate(ctx, solution_id)
   if (!isOpen(solution.status)) throw conflict(closedFault(solution))
   if (solution.component_count >= COMPONENTS_MAX) {
-    throw conflict(`"${solution.slug}" has ${COMPONENTS_MAX} components; it cannot have more.`)
+    throw conflict(tooMany(solution.slug))
   }
   const component_id = input.component ? (await createIn(ctx, input.component)).id : await existing(ctx, input)
 

@@ -214,6 +214,13 @@ export const holdComponent = async (at: Scope, id: string): Promise<boolean> =>
     select c.id from components c where c.id = ${id} and c.workspace_id = ${at.workspace_id} for key share`)) !==
   undefined
 
+/** The slugs of those components that are in the workspace. */
+export async function slugsOf(at: Scope, ids: string[]): Promise<Map<string, string>> {
+  const rows = await at.db.many<{ id: string; slug: string }>(sql`
+    select c.id, c.slug from components c where c.id = any(${ids}::uuid[]) and c.workspace_id = ${at.workspace_id}`)
+  return new Map(rows.map(({ id, slug }) => [id, slug]))
+}
+
 /** What is in already stays as it is. */
 export const addComponents = (at: Context, solution_id: string, ids: string[]): Promise<number> =>
   at.db.run(sql`
