@@ -6,6 +6,7 @@ import { billing } from './billing.ts'
 import { components } from './components.ts'
 import { organizations } from './organizations.ts'
 import { solutions } from './solutions.ts'
+import { state } from './state.ts'
 import { tasks } from './tasks.ts'
 import { triggers } from './triggers.ts'
 import { users } from './users.ts'
@@ -19,6 +20,7 @@ export const contract = {
   components,
   organizations,
   solutions,
+  state,
   tasks,
   triggers,
   users,

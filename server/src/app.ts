@@ -17,6 +17,7 @@ import { mountHooks } from './http/hooks.ts'
 import type { Metrics } from './http/metrics.ts'
 import * as organizations from './organizations/organizations.ts'
 import * as solutions from './solutions/solutions.ts'
+import * as state from './state/state.ts'
 import * as triggers from './triggers/triggers.ts'
 import * as users from './users/users.ts'
 import * as webhooks from './webhooks/webhooks.ts'
@@ -41,6 +42,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('components', contract.components, components, components)
   serve('organizations', contract.organizations, organizations)
   serve('solutions', contract.solutions, solutions, solutions)
+  serve('state', contract.state, state)
   serve('tasks', contract.tasks, tasks)
   serve('triggers', contract.triggers, triggers)
   serve('users', contract.users, users)

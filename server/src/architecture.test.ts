@@ -13,6 +13,7 @@ const rows = [
   ['app', 'platform'],
   ['solutions', 'triggers'],
   ['workflows'],
+  ['state'],
   ['components'],
   ['webhooks', 'organizations', 'auth', 'users', 'keys', 'billing', 'audit', 'events'],
   ['http', 'engine', 'sandbox', 'expressions', 'schedule', 'mail', 'seal', 'fetch'],

@@ -6,6 +6,7 @@ import { startSealer } from './audit/audit.ts'
 import type { Platform } from './context.ts'
 import { startDispatcher } from './events/events.ts'
 import { forget } from './http/idempotency.ts'
+import { forgetStates } from './state/state.ts'
 import { forgetDeliveries, startScheduler } from './triggers/triggers.ts'
 import { forgetMessages } from './webhooks/webhooks.ts'
 
@@ -20,6 +21,7 @@ export function startHousekeeping(platform: Platform): { stop(): Promise<void> }
       platform.log.warn({ err }, 'old idempotency keys were not forgotten'),
     )
     forgetDeliveries(platform).catch((err: unknown) => platform.log.warn({ err }, 'old deliveries were not forgotten'))
+    forgetStates(platform).catch((err: unknown) => platform.log.warn({ err }, 'old sessions were not forgotten'))
     forgetMessages(platform).catch((err: unknown) => platform.log.warn({ err }, 'old messages were not forgotten'))
   }, FORGET_EVERY_MS)
   return {

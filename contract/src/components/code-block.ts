@@ -7,12 +7,18 @@ import { Example } from './ref.ts'
 export const CodeBlockConfig = z
   .strictObject({
     language: z.enum(['python', 'typescript', 'javascript', 'sql', 'bash']),
-    code: z.string().min(1).max(262_144).describe('An ES module that exports the entry point. At most 256 KiB.'),
+    code: z
+      .string()
+      .min(1)
+      .max(262_144)
+      .describe('An ES module that exports the entry point, or Python that defines it. At most 256 KiB.'),
     entry_point: z
       .string()
-      .regex(/^[A-Za-z_$][A-Za-z0-9_$]{0,99}$/, 'Use the name of a function that the code exports.')
+      .regex(/^[A-Za-z_$][A-Za-z0-9_$]{0,99}$/, 'Use the name of a function that the code has.')
       .default('main')
-      .describe('The exported function; it is called with the input as one object of named parameters.'),
+      .describe(
+        'The function that is called: with the input as one object of named parameters, in Python as named parameters.',
+      ),
     dependencies: z
       .array(z.string().min(1).max(200))
       .max(100)

@@ -1,5 +1,5 @@
 /** Whether a code block could run. When it is saved its schemas have to be schemas; when it is published its code has to
- *  parse and to export its entry point, which only the sandbox reads, and it may ask for nothing the sandbox lacks. */
+ *  parse and to have its entry point, which only the sandbox reads, and it may ask for nothing the sandbox lacks. */
 
 import type { FieldError } from '@flow/contract/common'
 import type { Component, ComponentType } from '@flow/contract/components'
@@ -9,7 +9,6 @@ import type { Sandbox } from '../sandbox/sandbox.ts'
 
 /** Languages that this platform cannot run, and why. */
 const refused: Partial<Record<CodeBlockConfig['language'], string>> = {
-  python: 'Python code blocks can be kept, but not published: no Python runtime is installed.',
   sql: 'SQL code blocks can be kept, but not published: they run through a database connector, and there is none.',
   bash: 'Bash is not run: there is no isolated runner for it on this platform.',
 }
@@ -48,7 +47,7 @@ export async function codeFaults(
   const wants = wantsFaults(config as CodeBlockConfig)
   const refusal = refused[language]
   if (refusal) return [{ field: 'config.language', message: refusal }, ...wants]
-  if (language !== 'javascript' && language !== 'typescript') return wants
+  if (language === 'sql' || language === 'bash') return wants
 
   const fault = await sandbox.check(code, language, entry_point, tenant)
   return fault ? [{ field: 'config.code', message: fault.message }, ...wants] : wants

@@ -221,9 +221,31 @@ test('code that does not parse, or lacks its entry point, can be kept but not pu
   await assert.rejects(alice.components.publish({ component_id: lost.id }), refused('CONFLICT', 'config.code'))
 })
 
+test('Python that does not parse, lacks its entry point or imports what is not there is kept, but not published', async () => {
+  const { alice } = await newOrganization()
+  const python = (slug: string, code: string) =>
+    alice.codeBlocks.create({ name: slug, slug, config: { language: 'python', code } })
+  const wrong = {
+    broken: ['def main(:', /^SyntaxError/],
+    lost: ['def start(): pass', /no function "main"/],
+    rich: ['import numpy\ndef main(): pass', /numpy/],
+  } as const
+  for (const [slug, [code, reason]] of Object.entries(wrong)) {
+    const { id } = await python(slug, code)
+    await assert.rejects(alice.components.publish({ component_id: id }), (error) => {
+      assert.ok(error instanceof FlowError)
+      assert.match(error.details[0]?.message ?? '', reason)
+      return refused('CONFLICT', 'config.code')(error)
+    })
+  }
+
+  const { id } = await python('good', 'def main(a, b):\n    return a + b\n')
+  assert.equal((await alice.components.publish({ component_id: id })).status, 'published')
+})
+
 test('languages without a runtime here are refused at publish, with the reason', async () => {
   const { alice } = await newOrganization()
-  for (const language of ['python', 'sql', 'bash']) {
+  for (const language of ['sql', 'bash']) {
     const made = await alice.codeBlocks.create({ name: language, slug: language, config: { language, code: 'x' } })
 
     await assert.rejects(alice.components.publish({ component_id: made.id }), refused('CONFLICT', 'config.language'))

@@ -28,6 +28,7 @@ import { dropTrigger, keepTrigger } from './triggers.ts'
 export { examine } from './examining.ts'
 export { type Resolved, resolve } from './references.ts'
 export { jsonSchemaOf } from './schema-rules.ts'
+export { keyCheck, VALUE_MAX } from './types/state.ts'
 
 type Ops = typeof contract
 

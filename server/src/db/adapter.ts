@@ -2,6 +2,7 @@
  *  Two adapters exist, embedded.ts and postgres.ts; transactions, savepoints and handles are written once, above. */
 
 import type { Database, Sql } from './db.ts'
+import type { Note } from './teller.ts'
 
 export type Row = Record<string, unknown>
 /** What one statement brought: its rows, how many it changed, and its command's name such as `COMMIT`. */
@@ -32,6 +33,8 @@ export interface Adapter {
   /** A session that nobody else uses until `work` settles. A transaction left open is rolled back. */
   hold<Result>(tenant: Tenant, work: (session: Session) => Promise<Result>): Promise<Result>
   listen: Database['listen']
+  /** Says something on channels, soon. */
+  tell(notes: Note[]): void
   present: Database['present']
   close(): Promise<void>
 }

@@ -22,6 +22,9 @@ export interface Db {
   /** Runs `work` in one transaction, or in a savepoint when this is a transaction already. It commits when the
    *  promise resolves and rolls back when it rejects. No statement of anybody else can slip in between. */
   tx<Result>(work: (db: Db) => Promise<Result>, options?: TransactionOptions): Promise<Result>
+  /** Tells whoever listens to the channel, in every replica, when the transaction has committed; outside of one at
+   *  once. It may be lost with the process: what is told must also be found by who looks. */
+  tell(channel: string, payload: string): void
 }
 
 export { DatabaseFault, DatabaseUnavailable } from './faults.ts'
@@ -36,7 +39,7 @@ export interface Database {
   of(organization_id: string): Db
   /** The handle that sees all rows. For sign-in, the engine and the start; never for a request's own work. */
   readonly platform: Db
-  /** Calls `heard` for each committed `notify` on the channel, from any replica; `gap` whenever some may have been missed. */
+  /** Calls `heard` for each `tell` and each committed `pg_notify` on the channel, from any replica; `gap` whenever some may have been missed. */
   listen(channel: string, heard: (payload: string) => void, gap?: () => void): Promise<() => Promise<void>>
   /** Holds the lock `number` in a session of this process's own for as long as the process lives: whoever finds it free
    *  (`presenceLock`) knows that the process is gone. The embedded database has nobody else who could look. */

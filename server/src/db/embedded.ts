@@ -20,6 +20,7 @@ import { DatabaseFault, DatabaseUnavailable } from './faults.ts'
 import { Hold } from './hold.ts'
 import { channelName, Listeners } from './listeners.ts'
 import { lockDirectory } from './lock.ts'
+import type { Note } from './teller.ts'
 
 export type EmbeddedOptions = {
   directory: string
@@ -122,6 +123,11 @@ export class Embedded implements Adapter {
       if (!remove() || this.#state === 'closed') return
       await this.hold('*', (session) => session.script(`unlisten ${channelName(channel)}`))
     }
+  }
+
+  /** Nobody else has this database, so whoever listens is here. */
+  tell(notes: Note[]): void {
+    for (const { channel, payload } of notes) this.#listeners.notified(channel, payload)
   }
 
   /** The lock of the directory says so already. */

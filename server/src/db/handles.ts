@@ -4,6 +4,7 @@ import { type Adapter, type Answer, PLATFORM, type Session, type Tenant } from '
 import { bindSession, bossDatabase } from './boss.ts'
 import type { Database, Db, Sql, TransactionOptions } from './db.ts'
 import { DatabaseFault } from './faults.ts'
+import type { Note } from './teller.ts'
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
@@ -28,16 +29,23 @@ export function openDatabase(adapter: Adapter): Database {
 function free(adapter: Adapter, tenant: Tenant): Db {
   return {
     ...rows((statement) => adapter.once(tenant, statement)),
-    tx: (work, options) => adapter.hold(tenant, (session) => transaction(session, work, options)),
+    async tx(work, options) {
+      const told: Note[] = []
+      const result = await adapter.hold(tenant, (session) => transaction(session, work, told, options))
+      if (told.length > 0) adapter.tell(told)
+      return result
+    },
+    tell: (channel, payload) => adapter.tell([{ channel, payload }]),
   }
 }
 
 async function transaction<Result>(
   session: Session,
   work: (db: Db) => Promise<Result>,
+  told: Note[],
   options: TransactionOptions = {},
 ): Promise<Result> {
-  const scope = new Scope(session, 0)
+  const scope = new Scope(session, 0, told)
   // Not waited for: the first statement of `work` travels with it.
   const begun = session.script(
     options.isolation === 'repeatable read' ? 'begin isolation level repeatable read' : 'begin',
@@ -62,20 +70,27 @@ async function transaction<Result>(
  *  a statement through an outer one would be undone with the savepoint, without its author knowing. */
 class Scope {
   readonly db: Db
+  /** What is told when it is all committed. */
+  readonly #told: Note[]
   #session: Session
   #depth: number
   #inner: Scope | undefined
   #hasEnded = false
 
-  constructor(session: Session, depth: number) {
+  constructor(session: Session, depth: number, told: Note[]) {
     this.#session = session
     this.#depth = depth
+    this.#told = told
     this.db = {
       ...rows(async (statement) => {
         this.#guard()
         return session.query(statement)
       }),
       tx: (work, options) => this.#savepoint(work, options),
+      tell: (channel, payload) => {
+        this.#guard()
+        this.#told.push({ channel, payload })
+      },
     }
     bindSession(this.db, () => {
       this.#guard()
@@ -92,7 +107,8 @@ class Scope {
     this.#guard()
     if (options.isolation) throw new Error('a transaction within a transaction has the isolation of the outer one')
     const name = `s${this.#depth}`
-    const inner = new Scope(this.#session, this.#depth + 1)
+    const told: Note[] = []
+    const inner = new Scope(this.#session, this.#depth + 1, told)
     this.#inner = inner
     const begun = this.#session.script(`savepoint ${name}`)
     begun.catch(() => {})
@@ -101,6 +117,7 @@ class Scope {
       await begun
       inner.end()
       await this.#session.script(`release savepoint ${name}`)
+      this.#told.push(...told)
       return result
     } catch (error) {
       inner.end()
@@ -117,7 +134,7 @@ class Scope {
   }
 }
 
-function rows(query: (statement: Sql) => Promise<Answer>): Omit<Db, 'tx'> {
+function rows(query: (statement: Sql) => Promise<Answer>): Omit<Db, 'tx' | 'tell'> {
   const ask = async (statement: Sql) => {
     try {
       return await query(statement)

@@ -46,6 +46,30 @@ for (const database of databases) {
     assert.deepEqual(await two.until(3), ['a', 'b', 'c'])
   })
 
+  test(`${mode}: what is told in a transaction is heard when it has committed, and never when it is undone`, async () => {
+    const { listening, heard, until } = hear(database, 'told')
+    await listening
+    await db.tx(async (tx) => {
+      tx.tell('told', 'a')
+      await tx.tx(async (inner) => inner.tell('told', 'b'))
+      const undone = tx.tx(async (inner) => {
+        inner.tell('told', 'never')
+        throw new Error('undone')
+      })
+      await assert.rejects(undone)
+      await tx.run(sql`select 1`)
+      assert.deepEqual(heard, [])
+    })
+    await db
+      .tx(async (tx) => {
+        tx.tell('told', 'never')
+        throw new Error('undone')
+      })
+      .catch(() => {})
+    db.tell('told', 'c')
+    assert.deepEqual(await until(3), ['a', 'b', 'c'])
+  })
+
   test(`${mode}: who stops listening hears no more, others go on`, async () => {
     const [one, two] = [hear(database, 'stopping'), hear(database, 'stopping')]
     const stop = await one.listening
@@ -61,9 +85,8 @@ for (const database of databases) {
     test('postgres: a listening session that is lost comes back, and says that something may be missing', async () => {
       const channel = hear(database, 'lost')
       await channel.listening
-      const gap = new Promise<void>((resolve) => {
-        database.listen('gaps', () => {}, resolve)
-      })
+      const { promise: gap, resolve } = Promise.withResolvers<void>()
+      await database.listen('gaps', () => {}, resolve)
       const { name } = await db.one<{ name: string }>(sql`select current_database() as name`)
       await onServer(async (client) => {
         const ended = `select pg_terminate_backend(pid) from pg_stat_activity

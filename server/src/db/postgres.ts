@@ -7,10 +7,11 @@
 
 import { createHash } from 'node:crypto'
 import pg from 'pg'
-import type { Adapter, Answer, Reading, Session, Tenant } from './adapter.ts'
+import { type Adapter, type Answer, PLATFORM, type Reading, type Session, type Tenant } from './adapter.ts'
 import type { Sql } from './db.ts'
 import { DatabaseFault, DatabaseUnavailable } from './faults.ts'
 import { PostgresListener } from './postgres-listener.ts'
+import { type Note, Teller } from './teller.ts'
 import { encodeAll, parserOf, refuseNul } from './values.ts'
 
 export type PostgresOptions = {
@@ -43,6 +44,7 @@ export class Postgres implements Adapter {
 
   #pool: pg.Pool
   #listener: PostgresListener
+  #teller: Teller
   #tenants = new WeakMap<pg.PoolClient, Tenant>()
   /** Why a session ended while it was somebody's. */
   #lost = new WeakMap<pg.PoolClient, Error>()
@@ -66,6 +68,10 @@ export class Postgres implements Adapter {
       // The first error says why; that the connection ended comes after it.
       client.on('error', (error) => this.#lost.has(client) || this.#lost.set(client, error))
     })
+    this.#teller = new Teller(
+      (statement) => this.once(PLATFORM, statement),
+      (error) => options.warn(error, 'a notification was not sent'),
+    )
     this.#listener = new PostgresListener(options.url, (error) => options.warn(error, 'the listening session was lost'))
   }
 
@@ -114,11 +120,16 @@ export class Postgres implements Adapter {
     return this.#listener.listen(channel, heard, gap)
   }
 
+  tell(notes: Note[]): void {
+    this.#teller.tell(notes)
+  }
+
   present(number: number): Promise<void> {
     return this.#listener.present(number)
   }
 
   async close(): Promise<void> {
+    await this.#teller.flush()
     await this.#listener.close()
     if (!this.#pool.ending) await this.#pool.end()
   }

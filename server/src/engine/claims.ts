@@ -72,7 +72,9 @@ export const removeOf = (db: Db, replica_ids: string[]) =>
 
 /** What a replica has claimed. */
 export const claimsOf = (db: Db, replica_id: string) =>
-  db.many<ClaimRow>(sql`select run_id, token, lane, job_id from engine_claims where replica_id = ${replica_id}`)
+  db.many<ClaimRow & { poked: boolean }>(
+    sql`select run_id, token, lane, job_id, poked from engine_claims where replica_id = ${replica_id}`,
+  )
 
 export const addReplica = (db: Db, id: string) =>
   db.one<{ number: number }>(sql`insert into engine_replicas (id) values (${id}) returning number`)
@@ -122,4 +124,5 @@ export const takeTimers = (db: Db, now: string) =>
 
 export const removeTimer = (db: Db, run_id: string) => db.run(sql`delete from engine_timers where run_id = ${run_id}`)
 
-export const notify = (db: Db, payload: string) => db.run(sql`select pg_notify('flow_engine', ${payload})`)
+/** Every process looks for itself, too: for jobs and for pokes. */
+export const tell = (db: Db, payload: string) => db.tell('flow_engine', payload)

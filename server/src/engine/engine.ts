@@ -119,8 +119,8 @@ export async function openEngine({ database, log, clock }: EngineParts): Promise
       await claims.setTimers(db, [{ run_id: delivery.message.run_id, due_at: at, delivery }])
       return
     }
-    // Asked in one turn, they travel at once.
-    await Promise.all([queue.send(db, [delivery]), claims.notify(db, delivery.lane)])
+    await queue.send(db, [delivery])
+    claims.tell(db, delivery.lane)
   }
 
   return {
@@ -129,7 +129,7 @@ export async function openEngine({ database, log, clock }: EngineParts): Promise
     poke: (at, run, input, id) =>
       inTransaction(at.db, async (db) => {
         await claims.removeTimer(db, id)
-        if ((await claims.poke(db, id)) > 0) await claims.notify(db, `news ${id}`)
+        if ((await claims.poke(db, id)) > 0) claims.tell(db, `news ${id}`)
         else await enqueue(db, deliveryOf(at, run, input, id))
       }),
     async takeForNow(db, run_id) {
@@ -137,7 +137,7 @@ export async function openEngine({ database, log, clock }: EngineParts): Promise
         await claims.removeTimer(db, run_id)
         return true
       }
-      await claims.notify(db, `news ${run_id}`)
+      claims.tell(db, `news ${run_id}`)
       return false
     },
     async letGo(db, held) {

@@ -76,7 +76,7 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
         db,
         due.map(({ job }) => job),
       )
-      for (const lane of lanes) if (due.some(({ job }) => job.lane === lane)) await claims.notify(db, lane)
+      for (const lane of lanes) if (due.some(({ job }) => job.lane === lane)) claims.tell(db, lane)
     })
 
   const bury = () =>
@@ -95,7 +95,7 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
     for (const lane of lanes) {
       const jobs = rows.filter((row) => row.lane === lane).map((row) => row.job_id)
       await queue.fail(db, lane, jobs, 'The process that ran it is gone.')
-      if (jobs.length > 0) await claims.notify(db, lane)
+      if (jobs.length > 0) claims.tell(db, lane)
     }
     await claims.removeReplicas(db, ids)
     return rows.length

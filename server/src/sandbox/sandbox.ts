@@ -5,6 +5,7 @@
 
 import { availableParallelism } from 'node:os'
 import type { Isolation, IsolationLevel } from './isolation.ts'
+import { levels } from './isolation.ts'
 import { limits } from './limits.ts'
 import { type Log, Pool, type PoolStats } from './pool.ts'
 import type { Fault, FaultCode, Job, Language, Verdict } from './verdict.ts'
@@ -31,22 +32,40 @@ export async function openSandbox(
 ): Promise<Sandbox> {
   const floor = options.floor ?? 'process'
   const { workers = availableParallelism(), log, stopping } = options
-  const pool = new Pool({ workers, floor, log, stopping })
-  if (floor !== 'process') await pool.firstWorker()
+  const javascript = new Pool({ engine: 'javascript', workers, floor, log, stopping })
+  const python = new Pool({ engine: 'python', workers, floor, log, stopping })
+  const poolFor = (language: Language) => (language === 'python' ? python : javascript)
+  if (floor !== 'process') await javascript.firstWorker()
 
   return {
-    run: (job) => run(pool, job),
+    run: (job) => run(poolFor(job.language), job),
     async check(code, language, entry_point, tenant = 'check') {
-      const verdict = await pool.submit({ code, language, entry_point, tenant, timeout_ms: 1000, memory_mb: 64 })
+      const order = { code, language, entry_point, tenant, timeout_ms: limits.check_ms[language], memory_mb: 64 }
+      const verdict = await poolFor(language).submit(order)
       return verdict.status === 'error' ? verdict.error : undefined
     },
-    close: () => pool.close(),
-    get isolation() {
-      return pool.isolation
+    async close() {
+      await Promise.all([javascript.close(), python.close()])
     },
-    stats: () => pool.stats(),
+    get isolation() {
+      return weaker(javascript, python)
+    },
+    stats: () => together(javascript.stats(), python.stats()),
   }
 }
+
+/** What can be relied on for all languages that have run. */
+function weaker(javascript: Pool, python: Pool): Isolation {
+  const rank = ({ isolation }: Pool) => levels.indexOf(isolation.level)
+  return python.hasWorked && rank(python) < rank(javascript) ? python.isolation : javascript.isolation
+}
+
+const together = (a: PoolStats, b: PoolStats): PoolStats => ({
+  workers: [...a.workers, ...b.workers],
+  queued: a.queued + b.queued,
+  running: a.running + b.running,
+  lost: a.lost + b.lost,
+})
 
 async function run(pool: Pool, job: Job): Promise<Verdict> {
   const input = asJson(job.input)

@@ -1,6 +1,6 @@
 /** What is asked of the sandbox and what comes back. */
 
-export type Language = 'javascript' | 'typescript'
+export type Language = 'javascript' | 'typescript' | 'python'
 
 /** Calls a run makes to the host. The function decides with the rights of whoever started the run, never by what the
  *  guest says of itself; the message of what it throws is shown to the guest. */
@@ -8,11 +8,11 @@ export type HostCall = (method: string, args: unknown) => Promise<unknown>
 
 export type Job = {
   language: Language
-  /** An ES module that imports nothing. */
+  /** An ES module that imports nothing; or a module of Python. */
   code: string
-  /** The name of the exported function that is called; `default` for the default export. */
+  /** The name of the exported function that is called; `default` for the default export. In Python, of a function. */
   entry_point: string
-  /** JSON: the function's one argument. */
+  /** JSON: the function's one argument. In Python an object names the parameters. */
   input: unknown
   /** Whose turn it is: tenants take turns, and each has a limit of runs at a time. */
   tenant: string

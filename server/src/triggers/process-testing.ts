@@ -42,6 +42,7 @@ if (import.meta.main) {
     maybe: stepped(db.maybe) as Db['maybe'],
     run: stepped(db.run),
     tx: (work, options) => db.tx((inner) => work(bound(inner)), options),
+    tell: db.tell,
   })
   // The queue library finds its session by the handle itself, so the handle is watched in place.
   const bound = (db: Db): Db => Object.assign(db, watched({ ...db }))

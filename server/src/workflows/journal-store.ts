@@ -97,11 +97,20 @@ export async function record(db: Db, entries: Entry[], isWanted: Wanted): Promis
       ) as t (execution_id, status, output, error, deadline_at, waiting_until, started_at, completed_at, expires_at)
       join owned o on o.run_id = t.execution_id
       where e.id = t.execution_id
-    ), told as (
-      select count(pg_notify('flow_executions', ids)) as count from (
-        select string_agg(case when run_id = any(${ended}::uuid[]) then run_id || '.' else run_id::text end, ' ') as ids
-        from (select run_id, row_number() over () / 200 as part from owned) o group by part) parts
     )${parts}
-    select o.run_id from owned o, told${also}`)
-  return new Set(rows.map((row) => row.run_id))
+    select o.run_id from owned o${also}`)
+  const kept = new Set(rows.map((row) => row.run_id))
+  tellOf(db, kept, new Set(ended))
+  return kept
+}
+
+/** Ids that one notification has room for. */
+const IDS_MAX = 200
+
+/** Tells whoever follows executions. */
+function tellOf(db: Db, ids: ReadonlySet<string>, ended: ReadonlySet<string>): void {
+  const words = [...ids].map((id) => (ended.has(id) ? `${id}.` : id))
+  for (let from = 0; from < words.length; from += IDS_MAX) {
+    db.tell('flow_executions', words.slice(from, from + IDS_MAX).join(' '))
+  }
 }

@@ -298,9 +298,8 @@ export const cancelNow = (at: Scope & { now: string }, id: string): Promise<Exec
           + row_number() over (order by lines.place, lines.node_id),
         lines.type, lines.node_id, ${at.now}
       from e, lines
-    ), announced as (${cancellation(at.now)}), rung as (${ring('announced')}),
-    heard as (select pg_notify('flow_executions', id || '.') from e)
-    select ${columns} from e, heard, rung`)
+    ), announced as (${cancellation(at.now)}), rung as (${ring('announced')})
+    select ${columns} from e, rung`)
 
 export type StoredEvent = { seq: number; type: string; node_id: string | null; at: string; details: object | null }
 

@@ -240,6 +240,7 @@ export const waits = {
 /** Ends an execution that nobody runs, in this transaction. */
 async function endNow(ctx: Context, execution_id: string): Promise<void> {
   const row = await store.cancelNow(ctx, execution_id)
+  ctx.db.tell('flow_executions', `${execution_id}.`)
   const { graph } = await snapshotOf(ctx.db, ctx.organization_id, row.snapshot)
   const spent = row.started_at ? await store.nodesOf(ctx.db, execution_id) : undefined
   const effects = effectsOfEnd(ctx, row, { status: 'cancelled', spent }, graph.config.concurrency?.limit)

@@ -1,32 +1,22 @@
-/** QuickJS in WebAssembly, from the folder the worker was told: its first argument. */
+/** What the worker needs of a language: machines that are ready, and runs that begin in them. */
 
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import type { FaultCode } from '../verdict.ts'
+import type { ToWorker } from '../wire.ts'
+import type { Line, Run } from './run.ts'
 
-type Library = typeof import('quickjs-wasi')
+export type Order = Extract<ToWorker, { t: 'run' }>
+export type Source = { text: string; filename: string }
 
-const folder = process.argv[2] ?? ''
-const entry = pathToFileURL(join(folder, 'dist', 'index.js')).href
+export interface Engine {
+  /** Between two steps there is time to make what the next may need. */
+  refill(): Promise<void>
+  /** The run after its first step; nothing when no machine is ready. */
+  begin(order: Order, source: Source, line: Line): Run | undefined | Promise<Run | undefined>
+  /** The run has ended; its machine may serve another. */
+  release(run: Run): void
+}
 
-export const { QuickJS, JSValueHandle, EvalFlags }: Library = await import(entry)
-
-export type Parts = { engine: WebAssembly.Module; extensions: { name: string; wasm: WebAssembly.Module }[] }
-
-/** What the engine lacks and its authors compiled for it: the names are those its functions have. */
-const EXTENSIONS = [
-  ['encoding', 'encoding'],
-  ['url', 'url'],
-  ['structured_clone', 'structured-clone'],
-  ['crypto', 'crypto'],
-] as const
-
-export async function loadParts(): Promise<Parts> {
-  const compiled = (...path: string[]) => WebAssembly.compile(readFileSync(join(folder, ...path)))
-  const engine = compiled('quickjs.wasm')
-  const extensions = EXTENSIONS.map(async ([name, file]) => ({
-    name,
-    wasm: await compiled('extensions', file, `${file}.so`),
-  }))
-  return { engine: await engine, extensions: await Promise.all(extensions) }
+export const NEVER: { code: FaultCode; message: string } = {
+  code: 'never_resolves',
+  message: 'The promise it returned never resolves: nothing is left that could do it.',
 }

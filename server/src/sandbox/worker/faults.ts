@@ -6,7 +6,7 @@ import type { Fault, FaultCode } from '../verdict.ts'
 /** As the prelude's `describe` tells it. Every word of it is the guest's. */
 type Told = { kind?: unknown; message?: unknown; stack?: unknown }
 
-const KINDS: ReadonlySet<unknown> = new Set<FaultCode>(['stack_overflow', 'out_of_memory'])
+const KINDS: ReadonlySet<unknown> = new Set<FaultCode>(['stack_overflow', 'out_of_memory', 'import_refused'])
 
 export function faultOf(description: string, filename: string): Fault {
   const told = read(description)

@@ -4,23 +4,11 @@
 
 import type { JSValueHandle as Handle, QuickJS as Vm } from 'quickjs-wasi'
 import { keeping } from '../limits.ts'
-import { EvalFlags, JSValueHandle, type Parts, QuickJS } from './engine.ts'
+import { Answer, type Guest, type GuestMachine, type Interruption } from './guest.ts'
+import { EvalFlags, JSValueHandle, type Parts, QuickJS } from './quickjs.ts'
+import { type Stretch, stretchesOf } from './stretches.ts'
 
 type Exports = ReturnType<Vm['_getExports']>
-
-/** What a guest can ask of the worker, all of it synchronous. The answer is one of a few small numbers, whose boxes
- *  are part of the ground: a guest that asks without end makes nothing grow. */
-export type Guest = {
-  call(call: number, method: string, args: string): Answer
-  sleep(call: number, ms: number): Answer
-  print(level: string, message: string): Answer
-  end(kind: string, value: string): Answer
-  /** Asked now and then while it computes: has somebody ended it from outside? */
-  isCalledOff(): boolean
-}
-/** The prelude has the sentence for each. */
-export const Answer = { yes: 0, no_host: 1, too_many: 2, too_large: 3, log_full: 4 } as const
-export type Answer = (typeof Answer)[keyof typeof Answer]
 
 /** The memory a call begins with: the bare machine's pages, and those that differ for this block. */
 export type Template = { pages: Map<number, Uint8Array>; bytes: number; stackPointer: number }
@@ -28,14 +16,13 @@ export type Template = { pages: Map<number, Uint8Array>; bytes: number; stackPoi
 /** The bare machine: the engine, its globals and the prelude, before anybody's code. */
 export type Ground = {
   memory: Uint8Array
-  /** The same, as stretches that hold something and stretches of zeros: those are written twice as fast. */
-  stretches: { from: number; to: number; held: Uint8Array | undefined }[]
+  stretches: Stretch[]
   stackPointer: number
   runtime: number
   context: number
   /** Where the prelude's functions are in that memory. */
   functions: Record<'adopt' | 'run' | 'answer' | 'describe', number>
-  /** Where a box for each `Answer` is. */
+  /** Where a box for each `Answer` is: a guest that asks without end makes nothing grow. */
   answers: number[]
 }
 
@@ -43,7 +30,7 @@ export const PAGE = 4096
 const NOTHING = new Uint8Array(PAGE)
 const LOOK_EVERY_MS = 10
 
-export class Machine {
+export class Machine implements GuestMachine {
   readonly #vm: Vm
   readonly #engine: Exports
   /** Whoever runs in it now. */
@@ -51,7 +38,7 @@ export class Machine {
   /** On the clock of `performance.now`. */
   deadline = 0
   /** Why the engine was interrupted, if it was; only `reset` takes it back. */
-  interruption: 'deadline' | 'called off' | 'memory' | undefined
+  interruption: Interruption | undefined
   /** The module it wanted to import. */
   wantedImport: string | undefined
   #looked_at = 0
@@ -154,7 +141,7 @@ export class Machine {
     const { memory, stackPointer, runtimePtr, contextPtr } = vm.snapshot()
     return {
       memory,
-      stretches: stretchesOf(memory),
+      stretches: stretchesOf(memory, PAGE),
       stackPointer,
       runtime: runtimePtr,
       context: contextPtr,
@@ -284,19 +271,6 @@ export class Machine {
     }
     return true
   }
-}
-
-function stretchesOf(memory: Uint8Array): Ground['stretches'] {
-  const isHeld = (at: number) => memory.subarray(at, at + PAGE).some((byte) => byte !== 0)
-  const stretches: Ground['stretches'] = []
-  for (let from = 0; from < memory.length; ) {
-    const holds = isHeld(from)
-    let to = from + PAGE
-    while (to < memory.length && isHeld(to) === holds) to += PAGE
-    stretches.push({ from, to, held: holds ? memory.slice(from, to) : undefined })
-    from = to
-  }
-  return stretches
 }
 
 function refusedImport(name: string): Error {

@@ -1,20 +1,24 @@
-/** One run in one machine: loaded, called, continued with each of the host's answers, ended once. */
+/** One run in one machine, whatever the language: what the guest may ask for and how much of it, what the run has spent
+ *  and how it has ended. Each language loads, calls and continues it in its own way. */
 
 import { limits } from '../limits.ts'
 import { type Fault, type LogEntry, levelOf } from '../verdict.ts'
 import type { FromWorker } from '../wire.ts'
 import { faultOf } from './faults.ts'
-import { Answer, type Ground, type Guest, type Machine } from './machine.ts'
+import { Answer, type Guest, type GuestMachine } from './guest.ts'
 
 export type Ending = { output?: string; error?: Fault }
 
-export class Run implements Guest {
+/** How a run speaks to the server. */
+export type Line = { send: (message: FromWorker) => void; isCalledOff: (id: number) => boolean }
+
+type Mark = { began: number; before: NodeJS.CpuUsage }
+
+export abstract class Run<Machine extends GuestMachine = GuestMachine> implements Guest {
   readonly id: number
   readonly machine: Machine
   readonly filename: string
-  readonly #send: (message: FromWorker) => void
-  readonly #isCalledOff: (id: number) => boolean
-  readonly #ground: Ground
+  readonly #line: Line
   readonly #began = performance.now()
   readonly #deadline: number
   readonly #bytesBefore: number
@@ -34,47 +38,42 @@ export class Run implements Guest {
   constructor(
     id: number,
     machine: Machine,
-    ground: Ground,
-    options: {
-      filename: string
-      timeout_ms: number
-      memory_mb: number
-      template_bytes: number
-      send: (message: FromWorker) => void
-      isCalledOff: (id: number) => boolean
-    },
+    options: { filename: string; timeout_ms: number; memory_mb: number; template_bytes: number; line: Line },
   ) {
     this.id = id
     this.machine = machine
     this.filename = options.filename
-    this.#ground = ground
-    this.#send = options.send
-    this.#isCalledOff = options.isCalledOff
+    this.#line = options.line
     this.#deadline = this.#began + options.timeout_ms
     this.#bytesBefore = machine.bytes
     this.#bytesAtStart = options.template_bytes
     this.#memory_bytes_max = options.memory_mb * 1024 * 1024
   }
 
+  /** Goes on with the host's answer, or with a timer that is due. */
+  abstract answer(call: number, isGood: boolean, value: string): void | Promise<void>
+
   get isWaiting(): boolean {
     return this.#pending + this.#sleeping.size > 0
   }
 
-  /** Computes until nothing is ready any more. What escapes from it is the engine's end, not the guest's error. */
-  step(work: () => void): void {
+  // ---- steps
+
+  protected enter(): Mark {
+    this.machine.guest = this
+    this.machine.deadline = this.#deadline
+    return { began: performance.now(), before: process.threadCpuUsage() }
+  }
+
+  /** What escapes from a step is the engine's end, not the guest's error. */
+  protected broke(error: unknown): void {
+    this.isBroken = true
+    this.ending ??= { error: brokenBy(error) }
+  }
+
+  protected leave({ began, before }: Mark): void {
     const { machine } = this
-    const began = performance.now()
-    const before = process.threadCpuUsage()
-    machine.guest = this
-    machine.deadline = this.#deadline
-    try {
-      work()
-      if (!machine.settle(() => this.ending !== undefined) && !this.ending) this.ending = { error: this.#interrupted() }
-    } catch (error) {
-      this.isBroken = true
-      this.ending ??= { error: machine.interruption ? this.#interrupted() : brokenBy(error) }
-    }
-    if (machine.interruption) this.ending = { error: this.#interrupted() }
+    if (machine.interruption) this.ending = { error: this.interrupted() }
     machine.guest = undefined
     const { user, system } = process.threadCpuUsage(before)
     const elapsed_ms = performance.now() - began
@@ -82,68 +81,25 @@ export class Run implements Guest {
     this.#cpu_ms += elapsed_ms < TICK_MS ? elapsed_ms : Math.min(elapsed_ms, (user + system) / 1000 + TICK_MS)
   }
 
-  #interrupted(): Fault {
+  protected interrupted(): Fault {
     if (this.machine.interruption === 'called off') return { code: 'cancelled', message: 'It was cancelled.' }
     if (this.machine.interruption === 'memory') return OUT_OF_MEMORY
     const ms = Math.round(this.#deadline - this.#began)
     return { code: 'timeout', message: `It ran longer than ${ms} ms and was ended.` }
   }
 
-  /** Evaluates the module; gives where its namespace is, if it has come that far. */
-  load(source: string): number | undefined {
-    const loaded = this.machine.evaluate(source, this.filename)
-    if (loaded.state === 'loaded') return loaded.at
-    if (loaded.state === 'pending') {
-      const message = 'The module waits at its top level for something that never comes.'
-      this.ending = { error: { code: 'never_resolves', message } }
-      return undefined
-    }
-    const fault = this.#failedImport(source) ?? this.describe(loaded.at)
-    const isSyntax = loaded.state === 'unread' && fault.code === 'threw'
-    this.ending = { error: isSyntax ? { ...fault, code: 'syntax' } : fault }
-    return undefined
-  }
-
-  /** Nothing can be imported, so what was looked for first is what is wrong. */
-  #failedImport(source: string): Fault | undefined {
-    const name = this.machine.wantedImport
-    if (name === undefined) return undefined
-    const at = Math.max(source.indexOf(`'${name}'`), source.indexOf(`"${name}"`))
-    const line = at < 0 ? undefined : source.slice(0, at).split('\n').length
-    const message = `A code block is one module: "${name.slice(0, 200)}" can't be imported.`
-    return { code: 'import_refused', message, line }
-  }
-
-  adopt(namespace: number, entryPoint: string): boolean {
-    const { machine } = this
-    const lack = machine.read(machine.call(this.#ground.functions.adopt, namespace, machine.string(entryPoint)))
-    if (lack !== '') this.ending = { error: lackOf(lack, entryPoint) }
-    return lack === ''
-  }
-
-  describe(thrown: number): Fault {
-    const { machine } = this
-    const told = machine.call(this.#ground.functions.describe, thrown)
-    if (machine.isException(told)) return { code: 'threw', message: 'It threw something that cannot be read.' }
-    return this.#told(machine.read(told))
-  }
-
-  /** Without memory left even for the error, the engine throws null. */
-  #told(description: string): Fault {
-    const fault = faultOf(description, this.filename)
-    const isFull = this.machine.bytes - this.#bytesBefore > 0.8 * this.#memory_bytes_max
-    return isFull && fault.message === 'It threw null.' ? OUT_OF_MEMORY : fault
-  }
-
-  start(entryPoint: string, input: string): void {
-    const { machine } = this
-    machine.call(this.#ground.functions.run, machine.string(entryPoint), machine.string(input))
-  }
-
-  answer(call: number, isGood: boolean, value: string): void {
-    const { machine } = this
+  /** The host has answered. */
+  protected answered(call: number): void {
     if (!this.#sleeping.delete(call)) this.#pending--
-    machine.call(this.#ground.functions.answer, machine.number(call), machine.boolean(isGood), machine.string(value))
+  }
+
+  /** What a guest's prelude tells of an error. */
+  protected told(description: string): Fault {
+    return faultOf(description, this.filename)
+  }
+
+  protected get isNearlyFull(): boolean {
+    return this.machine.bytes - this.#bytesBefore > 0.8 * this.#memory_bytes_max
   }
 
   // ---- what the guest asks for
@@ -153,7 +109,7 @@ export class Run implements Guest {
     if (args.length > limits.host_argument || method.length > limits.host_method) return Answer.too_large
     this.#calls++
     this.#pending++
-    this.#send({ t: 'call', id: this.id, call, method, args })
+    this.#line.send({ t: 'call', id: this.id, call, method, args })
     return Answer.yes
   }
 
@@ -161,7 +117,7 @@ export class Run implements Guest {
     if (this.#timers >= limits.timers || this.#sleeping.size >= limits.timers_pending) return Answer.too_many
     this.#timers++
     this.#sleeping.add(call)
-    this.#send({ t: 'sleep', id: this.id, call, ms: Number.isFinite(ms) ? ms : limits.timeout_ms_max })
+    this.#line.send({ t: 'sleep', id: this.id, call, ms: Number.isFinite(ms) ? ms : limits.timeout_ms_max })
     return Answer.yes
   }
 
@@ -179,16 +135,16 @@ export class Run implements Guest {
   }
 
   isCalledOff(): boolean {
-    return this.#isCalledOff(this.id)
+    return this.#line.isCalledOff(this.id)
   }
 
   end(kind: string, value: string): Answer {
-    this.ending ??= this.#endingOf(kind, value)
+    this.ending ??= this.endingOf(kind, value)
     return Answer.yes
   }
 
-  #endingOf(kind: string, value: string): Ending {
-    if (kind === 'threw') return { error: this.#told(value) }
+  protected endingOf(kind: string, value: string): Ending {
+    if (kind === 'threw') return { error: this.told(value) }
     if (kind !== 'value') {
       return {
         error: { code: 'not_json', message: `The result is not JSON: ${value.slice(0, limits.error_message)}.` },
@@ -202,6 +158,11 @@ export class Run implements Guest {
       const message = `The result is not JSON we take: it is nested deeper than ${limits.output_depth} levels.`
       return { error: { code: 'not_json', message } }
     }
+    return this.outputOf(value)
+  }
+
+  /** The last say about a result that has a good shape. */
+  protected outputOf(value: string): Ending {
     return { output: value }
   }
 
@@ -216,23 +177,13 @@ export class Run implements Guest {
 
 const TICK_MS = 4
 const STACK_OVERFLOW: Fault = { code: 'stack_overflow', message: 'It recursed until the stack was used up.' }
-const OUT_OF_MEMORY: Fault = { code: 'out_of_memory', message: 'It needs more memory than it may have.' }
+export const OUT_OF_MEMORY: Fault = { code: 'out_of_memory', message: 'It needs more memory than it may have.' }
 
 /** What the WebAssembly machine itself throws: its native stack is used up, or it hit a trap. */
 function brokenBy(error: unknown): Fault {
   if (error instanceof RangeError) return STACK_OVERFLOW
   if (error instanceof Error && error.message.includes('malloc')) return OUT_OF_MEMORY
   return { code: 'crashed', message: 'The machine it ran in broke.' }
-}
-
-function lackOf(told: string, entryPoint: string): Fault {
-  const { found, exports } = JSON.parse(told) as { found: string; exports: string[] }
-  const offered = exports.length > 0 ? `It exports ${exports.slice(0, 20).join(', ')}.` : 'It exports nothing.'
-  const message =
-    found === 'undefined'
-      ? `The code exports no function "${entryPoint}". ${offered}`
-      : `The export "${entryPoint}" is no function but ${found}.`
-  return { code: 'no_entry_point', message }
 }
 
 /** How deep arrays and objects lie in each other in a JSON text. */

@@ -8,12 +8,13 @@ import type { Fault, Language } from '../verdict.ts'
 export type Source = { text: string; filename: string } | { refused: Fault; isSpoiled?: boolean }
 
 export function readSource(code: string, language: Language): Source {
-  const most = language === 'typescript' ? limits.typescript_source : limits.javascript_source
+  const most = limits[`${language}_source`]
   if (code.length > most) {
     const message = `The source has ${code.length} characters; ${language} takes at most ${most}.`
     return { refused: { code: 'source_too_large', message } }
   }
   if (language === 'javascript') return { text: code, filename: 'main.js' }
+  if (language === 'python') return { text: code, filename: 'main.py' }
 
   try {
     return { text: stripTypeScriptTypes(code), filename: 'main.ts' }

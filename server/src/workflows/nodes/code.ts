@@ -8,7 +8,7 @@ import { assertFits, evaluated, idempotencyKey, type NodeCall, NodeFailure, OUTP
 /** What another attempt may mend; all else is the same every time. */
 const passing = new Set<Fault['code']>(['threw', 'timeout', 'out_of_memory', 'crashed', 'never_resolves'])
 const codes: Partial<Record<Fault['code'], string>> = { threw: 'CODE_FAILED' }
-const languages: readonly string[] = ['javascript', 'typescript'] satisfies Language[]
+const languages: readonly string[] = ['javascript', 'typescript', 'python'] satisfies Language[]
 
 /** While the sandbox is full it is asked again, this often. */
 const FULL_MS = 250
