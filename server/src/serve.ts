@@ -2,6 +2,7 @@
  *  that can't have them has made nothing and printed no key. Nobody is served before everything is there. */
 
 import { createApp } from './app.ts'
+import * as audit from './audit/audit.ts'
 import { openSecrets } from './auth/auth.ts'
 import type { Config } from './config.ts'
 import type { Database } from './db/db.ts'
@@ -10,7 +11,8 @@ import type { Health } from './http/health.ts'
 import { createEntrance, type Entrance, type Listening, listen, listenMetrics } from './http/listen.ts'
 import { createMetrics, type Metrics } from './http/metrics.ts'
 import { openPlatform } from './platform.ts'
-import { wrapSecrets } from './triggers/triggers.ts'
+import * as triggers from './triggers/triggers.ts'
+import * as webhooks from './webhooks/webhooks.ts'
 import { welcome } from './welcome.ts'
 
 const CLOSE_MS = 10_000
@@ -21,7 +23,7 @@ export async function serve(config: Config, database: Database): Promise<void> {
   const doors = await openDoors(config, entrance, metrics)
   const platform = await openPlatform(config, { database })
   await openSecrets(platform)
-  await wrapSecrets(platform)
+  for (const room of [audit, triggers, webhooks]) await room.wrapSecrets(platform)
   const health: Health = { draining: false }
   const app = createApp(platform, metrics, health)
   await welcome(platform)

@@ -9,7 +9,7 @@ import type { Db } from '../db/db.ts'
 import { sealOrganization, verifyChain } from './chain.ts'
 import * as store from './store.ts'
 
-export { sealAudit, startSealer } from './chain.ts'
+export { sealAudit, startSealer, wrapSecrets } from './chain.ts'
 
 type Ops = typeof contract
 

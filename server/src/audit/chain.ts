@@ -9,6 +9,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Verification } from '@flow/contract/audit'
 import type { Platform } from '../context.ts'
+import { rewrap } from '../rewrap.ts'
 import { linkHash } from './rules.ts'
 import type { Head, Link, Linked, Tenant } from './store.ts'
 import * as store from './store.ts'
@@ -16,6 +17,10 @@ import * as store from './store.ts'
 type Sealing = Pick<Platform, 'database' | 'seal'>
 
 const BATCH = 500
+
+/** The keys of the chains under the newest master key; how many were not. */
+export const wrapSecrets = (platform: Sealing): Promise<number> =>
+  rewrap(platform, [{ table: 'audit_keys', key: 'organization_id', column: 'key_sealed' }])
 
 /** Chains every event that waits, of all organizations. Returns how many. */
 export async function sealAudit(platform: Sealing): Promise<number> {

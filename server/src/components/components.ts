@@ -27,8 +27,12 @@ import { dropTrigger, keepTrigger } from './triggers.ts'
 
 export { examine } from './examining.ts'
 export { type Resolved, resolve } from './references.ts'
+export { referencesOf } from './rules.ts'
 export { jsonSchemaOf } from './schema-rules.ts'
+export { checksOf, type Means, RunFailure, type Used } from './types/kind.ts'
 export { keyCheck, VALUE_MAX } from './types/state.ts'
+export { runTransform } from './types/transform.ts'
+export { runValidation } from './types/validation.ts'
 
 type Ops = typeof contract
 

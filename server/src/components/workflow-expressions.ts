@@ -70,7 +70,7 @@ type Own = (expression: Expression, field: string) => void
 
 /** What has expressions in it, by the type of the node. */
 function fieldsOf(node: WorkflowNode): Record<string, unknown> | undefined {
-  if (node.type === 'transform') return { output: node.output }
+  if (node.type === 'transform') return node.output === undefined ? undefined : { output: node.output }
   if (node.type === 'http') {
     const { url, headers, query, body } = node
     return { url, headers, query, ...(body === undefined ? {} : { body }) }

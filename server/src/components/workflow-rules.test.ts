@@ -178,7 +178,7 @@ test('what a workflow refers to is named with its place', () => {
     edges: [edge('a', 'b'), edge('b', 'c')],
   })
   assert.deepEqual(referencesOf(config), [
-    { field: 'nodes[0].component_ref', ref: 'block', type: 'code_block' },
-    { field: 'nodes[2].component_ref', ref: 'each@1.0.0', type: 'code_block' },
+    { field: 'nodes[0].component_ref', ref: 'block', types: ['code_block'] },
+    { field: 'nodes[2].component_ref', ref: 'each@1.0.0', types: ['code_block'] },
   ])
 })

@@ -4,6 +4,7 @@
  *  room, with `referencesOf`. */
 
 import type { FieldError } from '@flow/contract/common'
+import type { ComponentType } from '@flow/contract/components'
 import type { WorkflowConfig, WorkflowEdge, WorkflowNode } from '@flow/contract/components/workflow'
 import { missing } from '@flow/contract/nodes/later'
 import {
@@ -59,22 +60,23 @@ export type GraphEdge = WorkflowEdge & {
 
 export const checkWorkflow = (config: WorkflowConfig): FieldError[] => compileWorkflow(config).faults
 
-export type WorkflowReference = { field: string; ref: string; type: 'code_block' | 'schema' | 'workflow' }
+export type WorkflowReference = { field: string; ref: string; types: readonly ComponentType[] }
 
 /** The components that a workflow names, and where. */
 export const referencesOf = (config: WorkflowConfig): WorkflowReference[] =>
   config.nodes.flatMap((node, i) => {
-    const type = referred[node.type]
-    if (!type || !('component_ref' in node) || node.component_ref === undefined) return []
-    return [{ field: `nodes[${i}].component_ref`, ref: node.component_ref, type }]
+    const types = referred[node.type]
+    if (!types || !('component_ref' in node) || node.component_ref === undefined) return []
+    return [{ field: `nodes[${i}].component_ref`, ref: node.component_ref, types }]
   })
 
 /** What `component_ref` names in a node. */
-const referred: Partial<Record<WorkflowNode['type'], WorkflowReference['type']>> = {
-  code_block: 'code_block',
-  map: 'code_block',
-  validation: 'schema',
-  workflow: 'workflow',
+const referred: Partial<Record<WorkflowNode['type'], readonly ComponentType[]>> = {
+  code_block: ['code_block'],
+  map: ['code_block'],
+  transform: ['transform'],
+  validation: ['schema', 'validation'],
+  workflow: ['workflow'],
 }
 
 /** The graph of a configuration and all its faults. With faults the graph is not fit to be run. */
@@ -203,6 +205,9 @@ function ownFaults(node: WorkflowNode, place: string): FieldError[] {
   }
   if (node.type === 'validation' && (node.schema === undefined) === (node.component_ref === undefined)) {
     return fault('schema', 'A validation has either a "schema" or a "component_ref".')
+  }
+  if (node.type === 'transform' && (node.output === undefined) === (node.component_ref === undefined)) {
+    return fault('output', 'A transform has either an "output" or a "component_ref".')
   }
   if (node.type === 'map' && node.max_failed_items !== undefined && node.on_item_error !== 'skip') {
     return fault('max_failed_items', 'This needs "on_item_error": "skip".')

@@ -76,15 +76,6 @@ export const keepSecret = (at: Scope, workflow_id: string, secret: string): Prom
     values (${workflow_id}, ${at.organization_id}, ${at.workspace_id}, 'manual', '{}', false, ${secret})
     on conflict (workflow_id) do update set secret = excluded.secret`)
 
-/** Of all organizations. */
-export const secrets = (db: Db): Promise<{ workflow_id: string; secret: string }[]> =>
-  db.many<{ workflow_id: string; secret: string }>(
-    sql`select workflow_id, secret from workflow_triggers where secret is not null`,
-  )
-
-export const replaceSecret = (db: Db, workflow_id: string, before: string, secret: string): Promise<number> =>
-  db.run(sql`update workflow_triggers set secret = ${secret} where workflow_id = ${workflow_id} and secret = ${before}`)
-
 /** The execution that one of these deliveries began, if it was in the last day. */
 export const deliveryOf = (
   at: Scope & { now: string },

@@ -17,6 +17,7 @@ import { type Context, newId, type Platform } from '../context.ts'
 import { dropInterest, type Hear, keepInterest, onEvent } from '../events/events.ts'
 import { conflict, Failure, invalid, notFound } from '../failure.ts'
 import { getWorkspace } from '../organizations/organizations.ts'
+import { rewrap } from '../rewrap.ts'
 import { boundTo, deliver, KIND } from './deliver.ts'
 import { urlFault } from './rules.ts'
 import * as store from './store.ts'
@@ -177,3 +178,10 @@ async function assertWorkspace(ctx: Context, workspace_id: string): Promise<void
     throw invalid([{ field: 'workspace_id', message: thrown.message }])
   })
 }
+
+/** The secrets of subscriptions under the newest master key; how many were not. */
+export const wrapSecrets = (platform: Pick<Platform, 'database' | 'seal'>): Promise<number> =>
+  rewrap(
+    platform,
+    ['secret', 'previous_secret'].map((column) => ({ table: 'webhook_subscriptions', key: 'id', column })),
+  )

@@ -251,6 +251,7 @@ export class Attempts {
         signal: timeout ? AbortSignal.any([work.abort.signal, timeout]) : work.abort.signal,
         block: snapshot.blocks.get(ref),
         schema: snapshot.schemas.get(ref),
+        components: snapshot.components,
         recordedItems: async () =>
           work.is_new ? [] : store.itemsOf(platform.database.platform, execution.id, node.id),
         keepItem: (item) => journal.item({ ...item, node_id: node.id }),

@@ -3,11 +3,12 @@
 
 import { createHash } from 'node:crypto'
 import type { FieldError } from '@flow/contract/common'
+import { configs } from '@flow/contract/components'
 import { CodeBlockConfig } from '@flow/contract/components/code-block'
 import type { SchemaConfig } from '@flow/contract/components/schema'
 import { WorkflowConfig } from '@flow/contract/components/workflow'
-import { jsonSchemaOf, resolve } from '../components/components.ts'
-import { compileWorkflow, type Graph, referencesOf } from '../components/workflow-rules.ts'
+import { jsonSchemaOf, type Resolved, referencesOf, resolve, type Used } from '../components/components.ts'
+import { compileWorkflow, type Graph } from '../components/workflow-rules.ts'
 import type { Context } from '../context.ts'
 import type { Db } from '../db/db.ts'
 import { compileJsonSchema, ExpressionFault, type JsonSchemaCheck } from '../expressions/expressions.ts'
@@ -19,13 +20,15 @@ export type Snapshot = {
   graph: Graph
   blocks: ReadonlyMap<string, Block>
   schemas: ReadonlyMap<string, JsonSchemaCheck>
+  /** The transforms and validations of its nodes, and what they refer to. */
+  components: ReadonlyMap<string, Used>
   /** It was pinned by a newer release, which knows how to run it. */
   isNewer: boolean
 }
 
 /** What this release understands. It grows with every type of node and every rule that an older one does not know, so
  *  that an older release leaves to a newer one what it cannot run. */
-const FORMAT = 2
+const FORMAT = 3
 
 type Content = {
   format?: number
@@ -33,7 +36,9 @@ type Content = {
   /** By the reference that the definition uses. */
   blocks: Record<string, { component_id: string; version: string; config: CodeBlockConfig }>
   schemas?: Record<string, Record<string, unknown>>
+  components?: Components
 }
+type Components = Record<string, Pick<Used, 'id' | 'slug' | 'version' | 'type' | 'config'>>
 
 const KEPT = 200
 /** By organization and digest: what is compiled is the same wherever it comes from. */
@@ -41,27 +46,51 @@ const compiled = new Map<string, Snapshot>()
 /** Those that are committed, so that they need not be written again. */
 const committed = new Set<string>()
 
-/** Keeps the definition as it is at this moment, with the code blocks that its references name now. */
+/** Keeps the definition as it is at this moment, with what its references name now. */
 export async function pin(ctx: Context, config: WorkflowConfig): Promise<string> {
   const blocks: Content['blocks'] = {}
   const schemas: Content['schemas'] = {}
+  const components: Components = {}
   const lost: FieldError[] = []
-  for (const { field, ref, type } of referencesOf(config)) {
-    if (ref in blocks || ref in schemas) continue
-    const found = await resolve(ctx, ref, type)
-    if (!found) lost.push({ field, message: `There is no ${type} "${ref}" in this workspace.` })
-    else if (type === 'schema') schemas[ref] = jsonSchemaOf(found.config as SchemaConfig)
-    // A child is pinned when it begins.
-    else if (type === 'code_block')
+  for (const { field, ref, types } of referencesOf('workflow', config)) {
+    if ([blocks, schemas, components].some((kept) => Object.hasOwn(kept, ref))) continue
+    const found = await resolve(ctx, ref, types)
+    if (!found) lost.push({ field, message: `There is no ${types.join(' or ')} "${ref}" in this workspace.` })
+    else if (found.type === 'schema') schemas[ref] = jsonSchemaOf(found.config as SchemaConfig)
+    else if (found.type === 'code_block')
       blocks[ref] = { component_id: found.id, version: found.version, config: found.config as CodeBlockConfig }
+    // A child is pinned when it begins.
+    else if (found.type !== 'workflow') await pinComponent(ctx, ref, found, components, field, lost)
   }
   if (lost.length > 0) throw conflict('The workflow needs components that are not there.', lost)
 
-  const content = JSON.stringify({ format: FORMAT, config, blocks, schemas } satisfies Content)
+  const content = JSON.stringify({ format: FORMAT, config, blocks, schemas, components } satisfies Content)
   const digest = createHash('sha256').update(content).digest('hex')
   const key = keyOf(ctx.organization_id, digest)
   if (!committed.has(key)) await store.keepSnapshot(ctx, digest, content)
   return digest
+}
+
+/** A component together with what it refers to. None of these refers to itself, however far it is followed. */
+async function pinComponent(
+  ctx: Context,
+  ref: string,
+  { id, slug, version, type, config }: Resolved,
+  components: Components,
+  field: string,
+  lost: FieldError[],
+): Promise<void> {
+  components[ref] = { id, slug, version, type, config }
+  for (const inner of referencesOf(type, config)) {
+    if (Object.hasOwn(components, inner.ref)) continue
+    const found = await resolve(ctx, inner.ref, inner.types)
+    if (found) await pinComponent(ctx, inner.ref, found, components, field, lost)
+    else
+      lost.push({
+        field,
+        message: `"${ref}" needs the ${inner.types.join(' or ')} "${inner.ref}", which is not there.`,
+      })
+  }
 }
 
 /** What an execution is pinned to, ready to be run. */
@@ -89,7 +118,7 @@ function forgetOldest(kept: { size: number; keys(): Iterator<string>; delete(key
 
 const keyOf = (organization_id: string, digest: string) => `${organization_id}:${digest}`
 
-function compile({ format = 1, config, blocks, schemas = {} }: Content): Snapshot {
+function compile({ format = 1, config, blocks, schemas = {}, components = {} }: Content): Snapshot {
   const isNewer = format > FORMAT
   // An older release may have kept it: what has been added since has its default.
   const { graph } = compileWorkflow(isNewer ? config : WorkflowConfig.parse(config))
@@ -101,9 +130,14 @@ function compile({ format = 1, config, blocks, schemas = {} }: Content): Snapsho
     graph,
     blocks: new Map(entries),
     schemas: new Map(Object.entries(schemas).map(([ref, schema]) => [ref, schemaOf(schema)])),
+    components: new Map(Object.entries(components).map(([ref, each]) => [ref, isNewer ? each : withDefaults(each)])),
     isNewer,
   }
 }
+
+const withDefaults = (component: Used): Used =>
+  // The configuration has been one of its own type since it was saved.
+  ({ ...component, config: configs[component.type].parse(component.config) }) as Used
 
 function schemasOf({ input_schema, output_schema }: CodeBlockConfig): Pick<Block, 'checkInput' | 'checkOutput'> {
   return {

@@ -6,7 +6,7 @@ import type { Kind } from './kind.ts'
 
 export const workflow: Kind<WorkflowConfig> = {
   faults: (config) => checkWorkflow(config).map(({ field, message }) => ({ field: `config.${field}`, message })),
-  references: (config) => referencesOf(config).map(({ field, ref, type }) => ({ field, ref, types: [type] })),
+  references: referencesOf,
   cannotRun: () =>
     'A workflow runs as an execution, which is recorded: start it with POST /workflows/{workflow_id}/execute, and with ' +
     '"version": "draft" as it is being written.',

@@ -7,7 +7,8 @@ import { runCode } from './code.ts'
 import { http } from './http.ts'
 import { humanTask } from './human-task.ts'
 import { performMap } from './map.ts'
-import { evaluated, fieldsOf, type Kind, NodeFailure } from './node.ts'
+import { evaluated, type Kind, NodeFailure } from './node.ts'
+import { transform } from './transform.ts'
 import { validation } from './validation.ts'
 import { wait } from './wait.ts'
 import { webhookWait } from './webhook-wait.ts'
@@ -19,8 +20,6 @@ const condition: Kind = {
     output: evaluated('The condition', () => at.condition?.evaluate(variables), 'OUTPUT_TOO_LARGE'),
   }),
 }
-
-const transform: Kind = { perform: async (call) => ({ output: fieldsOf<{ output: unknown }>(call).output }) }
 
 /** None is saved; an execution that was pinned to one by another release is told so. */
 const later = (type: keyof typeof missing): Kind => ({

@@ -7,6 +7,7 @@
 
 import type { CodeBlockConfig } from '@flow/contract/components/code-block'
 import type { WorkflowNode } from '@flow/contract/components/workflow'
+import type { Used } from '../../components/components.ts'
 import type { GraphNode } from '../../components/workflow-rules.ts'
 import type { Context, Platform } from '../../context.ts'
 import type { Db } from '../../db/db.ts'
@@ -49,6 +50,8 @@ export type NodeCall = {
   block: Block | undefined
   /** The schema that the node refers to. */
   schema: JsonSchemaCheck | undefined
+  /** The transforms and validations of the workflow and what they refer to, by reference. */
+  components: ReadonlyMap<string, Used>
   /** What is recorded of a map's items already. */
   recordedItems(): Promise<StoredItem[]>
   keepItem(row: Omit<ItemRow, 'node_id'>): void
