@@ -5,6 +5,7 @@ import { auth } from './auth.ts'
 import { billing } from './billing.ts'
 import { components } from './components.ts'
 import { organizations } from './organizations.ts'
+import { solutions } from './solutions.ts'
 import { state } from './state.ts'
 import { tasks } from './tasks.ts'
 import { triggers } from './triggers.ts'
@@ -18,6 +19,7 @@ export const contract = {
   billing,
   components,
   organizations,
+  solutions,
   state,
   tasks,
   triggers,

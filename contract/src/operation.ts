@@ -13,6 +13,9 @@ export type Operation = {
   path: string
   /** What the caller needs. `public`: nothing. `authenticated`: any valid credential. */
   permission: Permission | 'authenticated' | 'public'
+  /** A role in one solution is enough: the room shows and changes what is in those solutions (`solution_ids` of the
+   *  context) and nothing besides. Without it an operation needs a role in the workspace. */
+  narrows?: true
   /** One sentence for people. */
   summary: string
   /** More, where the sentence is not enough: rules, units, the source of a rule. Markdown. */

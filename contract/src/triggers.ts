@@ -34,6 +34,7 @@ export const triggers = {
     method: 'GET',
     path: '/workflows/{workflow_id}/trigger',
     permission: 'solutions.read',
+    narrows: true,
     summary: 'Read the trigger of a workflow as it is armed.',
     input: z.object({ workflow_id }),
     output: Trigger,
@@ -42,6 +43,7 @@ export const triggers = {
     method: 'POST',
     path: '/workflows/{workflow_id}/trigger/secret',
     permission: 'solutions.write',
+    narrows: true,
     summary: "Set the secret of a workflow's webhook, or have one made.",
     description:
       'It counts from now on, for the draft and for published versions. A secret that begins with `whsec_` is base64 of ' +

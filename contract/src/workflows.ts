@@ -153,6 +153,7 @@ export const workflows = {
     method: 'GET',
     path: '/workflows',
     permission: 'solutions.read',
+    narrows: true,
     summary: 'List the workflows of the workspace.',
     input: z.object({
       ...listParameters(['created_at', 'updated_at', 'name', 'slug']),
@@ -184,6 +185,7 @@ export const workflows = {
     method: 'GET',
     path: '/workflows/{workflow_id}',
     permission: 'solutions.read',
+    narrows: true,
     summary: 'Read the draft of a workflow.',
     input: z.object({ workflow_id }),
     output: Workflow,
@@ -192,6 +194,7 @@ export const workflows = {
     method: 'PUT',
     path: '/workflows/{workflow_id}',
     permission: 'solutions.write',
+    narrows: true,
     summary: 'Update the draft of a workflow: what is sent replaces, what is not sent stays.',
     description: 'Executions that have begun go on with the definition they began with.',
     input: z.object({
@@ -205,6 +208,7 @@ export const workflows = {
     method: 'DELETE',
     path: '/workflows/{workflow_id}',
     permission: 'solutions.write',
+    narrows: true,
     summary: 'Delete a workflow and its executions.',
     input: z.object({ workflow_id }),
     refusals: ['CONFLICT: others use it, or executions have not ended; cancel those first.'],
@@ -213,6 +217,7 @@ export const workflows = {
     method: 'POST',
     path: '/workflows/{workflow_id}/execute',
     permission: 'solutions.write',
+    narrows: true,
     summary: 'Start an execution.',
     description:
       'Accepted means durable: the execution survives the end of any process, and a node whose result is recorded ' +
@@ -234,6 +239,7 @@ export const workflows = {
     method: 'GET',
     path: '/workflows/{workflow_id}/executions',
     permission: 'solutions.read',
+    narrows: true,
     summary: "List a workflow's executions.",
     input: z.object({
       workflow_id,
@@ -248,6 +254,7 @@ export const workflows = {
     method: 'GET',
     path: '/workflows/{workflow_id}/executions/{execution_id}',
     permission: 'solutions.read',
+    narrows: true,
     summary: 'Read an execution with the result of each node.',
     description:
       'The inputs and outputs of nodes are told up to 16 MiB of JSON together, short ones first. What has no room is null ' +
@@ -264,6 +271,7 @@ export const workflows = {
     method: 'POST',
     path: '/workflows/{workflow_id}/executions/{execution_id}/cancel',
     permission: 'solutions.write',
+    narrows: true,
     summary: 'Cancel an execution.',
     description:
       'Reaches waits and running code, and answers when it has (within 2 seconds, else with what is so far). ' +
@@ -276,6 +284,7 @@ export const workflows = {
     method: 'POST',
     path: '/workflows/{workflow_id}/executions/{execution_id}/retry',
     permission: 'solutions.write',
+    narrows: true,
     summary: 'Take up an execution that has ended: a new one that keeps the results before the retried node.',
     description:
       'Without `from_node` the nodes that failed or never ran are run, and what comes after them. With it, that node ' +
@@ -292,6 +301,7 @@ export const workflows = {
     method: 'GET',
     path: '/workflows/{workflow_id}/executions/{execution_id}/events',
     permission: 'solutions.read',
+    narrows: true,
     summary: "Follow an execution's events; the stream ends after the last one.",
     description:
       'Events are stored: whoever comes back with `Last-Event-ID` (or `after`) misses nothing, also after a restart.',

@@ -49,6 +49,7 @@ class Namespaces {
   readonly transforms: Typed<'transform'>
   readonly validations: Typed<'validation'>
   readonly organizations: Methods<typeof contract.organizations>
+  readonly solutions: Methods<typeof contract.solutions>
   readonly state: Methods<typeof contract.state>
   readonly tasks: Methods<typeof contract.tasks>
   readonly triggers: Methods<typeof contract.triggers>
@@ -71,6 +72,7 @@ class Namespaces {
     this.transforms = typed(this.components, 'transform')
     this.validations = typed(this.components, 'validation')
     this.organizations = methodsOf(contract.organizations, transport, defaults)
+    this.solutions = methodsOf(contract.solutions, transport, defaults)
     this.state = methodsOf(contract.state, transport, defaults)
     this.tasks = methodsOf(contract.tasks, transport, defaults)
     this.triggers = methodsOf(contract.triggers, transport, defaults)

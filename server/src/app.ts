@@ -16,6 +16,7 @@ import { type Health, mountHealth } from './http/health.ts'
 import { mountHooks } from './http/hooks.ts'
 import type { Metrics } from './http/metrics.ts'
 import * as organizations from './organizations/organizations.ts'
+import * as solutions from './solutions/solutions.ts'
 import * as state from './state/state.ts'
 import * as triggers from './triggers/triggers.ts'
 import * as users from './users/users.ts'
@@ -24,9 +25,13 @@ import * as tasks from './workflows/tasks.ts'
 import * as workflows from './workflows/workflows.ts'
 
 export function createApp(platform: Platform, metrics: Metrics, health: Health): Hono {
-  const { authenticate, may } = auth
+  const { authenticate, may, solutionsWith } = auth
   const { workspaceOf } = organizations
-  const { app, serve, open } = createEdge(platform, { authenticate, may, workspaceOf, note: audit.note }, metrics)
+  const { app, serve, open } = createEdge(
+    platform,
+    { authenticate, may, solutionsWith, workspaceOf, note: audit.note },
+    metrics,
+  )
 
   app.use(secureHeaders())
   app.use('/api/*', cors({ origin: platform.config.cors_origins, exposeHeaders: exposed, maxAge: 600 }))
@@ -36,6 +41,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('billing', contract.billing, billing)
   serve('components', contract.components, components, components)
   serve('organizations', contract.organizations, organizations)
+  serve('solutions', contract.solutions, solutions, solutions)
   serve('state', contract.state, state)
   serve('tasks', contract.tasks, tasks)
   serve('triggers', contract.triggers, triggers)

@@ -11,7 +11,7 @@ import { test } from 'node:test'
 const rows = [
   ['main', 'serve', 'welcome', 'housekeeping'],
   ['app', 'platform'],
-  ['triggers'],
+  ['solutions', 'triggers'],
   ['workflows'],
   ['state'],
   ['components'],

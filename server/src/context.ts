@@ -36,6 +36,8 @@ export type Scope = {
   db: Db
   organization_id: string
   workspace_id: string
+  /** Whoever asks has a role in these solutions alone: there is nothing for them but what is in those. */
+  solution_ids?: string[]
 }
 
 export type Context = Scope & {

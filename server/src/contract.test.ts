@@ -52,6 +52,15 @@ const bodies: Record<string, Record<string, unknown>> = {
   'state.put': { value: 1 },
   'tasks.complete': { data: {} },
   'tasks.delegate': { assignees: ['nobody@example.com'] },
+  'solutions.create': { name: 'Walked', slug: 'walked' },
+  'solutions.addComponent': {
+    component: {
+      type: 'schema',
+      name: 'Walked',
+      slug: 'walked-in',
+      config: { fields: [{ name: 'id', type: 'string' }] },
+    },
+  },
   'users.invite': { email: 'new@example.com', grants: [{ role: 'viewer' }] },
   'webhooks.create': { url: 'https://hooks.invalid/flow', events: ['workflow.failed'] },
   'workflows.create': { name: 'Walked', slug: 'walked', nodes: [{ id: 'one', type: 'condition', condition: 'true' }] },
@@ -78,6 +87,8 @@ async function newWorld(): Promise<World> {
   await alice.components.createVersion({ component_id: component.id, version })
   const workflow = await alice.workflows.create({ ...bodies['workflows.create'], slug: 'walked-too' } as never)
   const execution = await alice.workflows.execute({ workflow_id: workflow.id }, { wait: 30 })
+  const solution = await alice.solutions.create(bodies['solutions.create'] as never)
+  await alice.solutions.addComponent({ solution_id: solution.id, component_id: component.id })
   const login = await alice.auth.startCliLogin()
   const subscription = await alice.webhooks.create({ url: 'https://hooks.invalid/flow', events: ['workflow.failed'] })
   const delivery = await alice.webhooks.test({ subscription_id: subscription.id })
@@ -94,6 +105,7 @@ async function newWorld(): Promise<World> {
     user_id: other.user_id,
     key_id: key.id,
     component_id: component.id,
+    solution_id: solution.id,
     version,
     scope: 'walked',
     key: 'walked',

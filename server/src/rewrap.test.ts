@@ -15,7 +15,7 @@ const { platform } = await testFlow({ FLOW_MASTER_KEY: old })
 const withKeys = (keys: string) => ({ ...platform, seal: createSeal(keys) })
 
 /** What lives for minutes or days is opened by the older key until it has gone. */
-const short = new Set(['idempotency_keys', 'sso_logins'])
+const short = new Set(['idempotency_keys', 'sso_requests'])
 
 test('after a rotation nothing that is kept for good needs the older master key', async () => {
   const { alice, organization_id } = await newOrganization()

@@ -32,7 +32,7 @@ import { authenticate } from './who.ts'
 
 export { devicePage, invitationPage } from './pages.ts'
 export { hashPassword } from './passwords.ts'
-export { may, permissionsAt } from './rules.ts'
+export { may, permissionsAt, solutionsWith } from './rules.ts'
 export { openSecrets } from './secrets.ts'
 export { jwks, rotateSigningKey } from './tokens.ts'
 export { authenticate } from './who.ts'

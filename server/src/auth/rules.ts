@@ -33,6 +33,16 @@ function reaches(grant: Actor['grants'][number], permission: Permission, at: Pla
   return grant.scope === 'workspace' ? grant.scope_id === at.workspace_id : grant.scope_id === at.solution_id
 }
 
+/** The solutions in which the actor has the permission by a role for them alone. They have to be in the workspace of the
+ *  request, which is the room's to see: a grant says only which solution. */
+export function solutionsWith(actor: Actor, permission: Permission, workspace_id: string): string[] {
+  const given = actor.grants.flatMap(({ scope, scope_id }) => (scope === 'solution' && scope_id ? [scope_id] : []))
+  return [...new Set(given)].filter((solution_id) => {
+    const only = { ...actor, grants: actor.grants.filter((grant) => grant.scope_id === solution_id) }
+    return !organizationWide.has(permission) && may(only, permission, { workspace_id, solution_id })
+  })
+}
+
 /** Everything the actor may do there: for people who want to know, not for decisions. */
 export const permissionsAt = (actor: Actor, at: Place, all: readonly Permission[]): Permission[] =>
   all.filter((permission) => may(actor, permission, at))

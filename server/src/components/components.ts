@@ -56,7 +56,8 @@ export async function create(ctx: Context, input: Parsed<Ops['create']>): Promis
   await store.refer(ctx, created.id, DRAFT, await usedBy(ctx, created.type, config))
   if (created.type === 'workflow') await keepTrigger(ctx, created.id, created.config)
 
-  return get(ctx, { component_id: created.id })
+  // It is in none of the solutions yet that a role may be for.
+  return get({ ...ctx, solution_ids: undefined }, { component_id: created.id })
 }
 
 export async function get(ctx: Context, input: { component_id: string }): Promise<Component> {
@@ -64,6 +65,10 @@ export async function get(ctx: Context, input: { component_id: string }): Promis
   if (!component) throw notFound('component', input.component_id)
   return component
 }
+
+/** The slugs of the workspace that begin like these: for whoever looks for free ones. */
+export const slugsLike = async (ctx: Context, slugs: string[]): Promise<Set<string>> =>
+  new Set((await store.slugsLike(ctx, slugs)).map(({ slug }) => slug))
 
 export async function update(ctx: Context, input: Parsed<Ops['update']>): Promise<Component> {
   const before = await findToChange(ctx, input.component_id)
@@ -90,6 +95,14 @@ export async function remove(ctx: Context, input: { component_id: string }): Pro
       `"${component.slug}" is used by ${users.length} other${users.length > 1 ? 's' : ''}; change those first.`,
       details,
     )
+  }
+  const solutions = await store.solutionsWith(ctx, component.id)
+  if (solutions.length > 0) {
+    const details = solutions.map(({ id, slug, version }) => ({
+      field: 'solution',
+      message: slug === null ? 'A private solution has it.' : `"${slug}" ${version} (${id}) has it.`,
+    }))
+    throw conflict(`"${component.slug}" is in ${solutions.length} solution${solutions.length > 1 ? 's' : ''}.`, details)
   }
 
   await store.remove(ctx, component.id)

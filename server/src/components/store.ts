@@ -4,7 +4,7 @@ import type { Page } from '@flow/contract/common'
 import type { Component, ComponentType, ComponentVersion, components } from '@flow/contract/components'
 import type { Parsed } from '@flow/contract/operation'
 import type { Scope } from '../context.ts'
-import { join, json, raw, sql } from '../db/db.ts'
+import { join, json, raw, type Sql, sql } from '../db/db.ts'
 import { matching, page } from '../db/page.ts'
 
 const columns = raw(`c.id, c.type, c.name, c.slug, c.description, c.tags, c.status, c.version, c.published_version,
@@ -24,6 +24,7 @@ export const list = (at: Scope, input: Parsed<(typeof components)['list']>): Pro
     from: sql`components c`,
     where: [
       sql`c.workspace_id = ${at.workspace_id}`,
+      ...reached(at),
       ...(input.type ? [sql`c.type = ${input.type}`] : []),
       ...(input.status ? [sql`c.status = ${input.status}`] : []),
       ...(input.tag ? [sql`c.tags @> array[${input.tag}]::text[]`] : []),
@@ -33,6 +34,22 @@ export const list = (at: Scope, input: Parsed<(typeof components)['list']>): Pro
     id: 'c.id',
     parameters: input,
   })
+
+/** For whoever has a role in some solutions alone: what is in those. */
+const reached = ({ solution_ids }: Scope): Sql[] =>
+  solution_ids
+    ? [
+        sql`c.id in (select sc.component_id from solution_components sc
+          where sc.solution_id in (select flow_solutions_reached(${solution_ids}::uuid[])))`,
+      ]
+    : []
+const whose = (at: Scope): Sql => join([sql`c.workspace_id = ${at.workspace_id}`, ...reached(at)], ' and ')
+/** What can be referred to: what is in the solutions, and what that refers to already. */
+const known = (at: Scope): Sql =>
+  at.solution_ids
+    ? sql`c.workspace_id = ${at.workspace_id} and c.id in (
+        select flow_components_used(array(select flow_solutions_reached(${at.solution_ids}::uuid[]))))`
+    : sql`c.workspace_id = ${at.workspace_id}`
 
 /** What its draft uses already. */
 export async function usedBefore(at: Scope, component_id: string): Promise<ReadonlySet<string>> {
@@ -59,24 +76,29 @@ export const insert = (at: Scope, made: New): Promise<Component | undefined> =>
     returning ${columns}`)
 
 export const find = (at: Scope, id: string): Promise<Component | undefined> =>
-  at.db.maybe<Component>(
-    sql`select ${columns} from components c where c.id = ${id} and c.workspace_id = ${at.workspace_id}`,
-  )
+  at.db.maybe<Component>(sql`select ${columns} from components c where c.id = ${id} and ${whose(at)}`)
 
 /** Locks the component: two changes of one component come one after the other. */
 export const findForUpdate = (at: Scope, id: string): Promise<Component | undefined> =>
   at.db.maybe<Component>(sql`
-    select ${columns} from components c where c.id = ${id} and c.workspace_id = ${at.workspace_id} for update`)
+    select ${columns} from components c where c.id = ${id} and ${whose(at)} for update`)
 
 export const findBySlug = (at: Scope, slug: string): Promise<Component | undefined> =>
   at.db.maybe<Component>(sql`
     select ${columns} from components c where c.slug = ${slug} and c.workspace_id = ${at.workspace_id}`)
 
+/** The slugs that are taken of these, with numbers behind them or without. */
+export const slugsLike = (at: Scope, slugs: string[]): Promise<{ slug: string }[]> =>
+  at.db.many(sql`
+    select c.slug from components c
+    where c.workspace_id = ${at.workspace_id}
+      and (c.slug = any(${slugs}) or regexp_replace(c.slug, '-\\d+$', '') = any(${slugs}))`)
+
 /** By id or by slug; a slug can look like an id, an id wins. */
 export const findByRef = (at: Scope, ref: string, types: readonly ComponentType[]): Promise<Component | undefined> =>
   at.db.maybe<Component>(sql`
     select ${columns} from components c
-    where c.workspace_id = ${at.workspace_id} and c.type = any(${[...types]}::text[]) and (c.id::text = ${ref} or c.slug = ${ref})
+    where ${known(at)} and c.type = any(${[...types]}::text[]) and (c.id::text = ${ref} or c.slug = ${ref})
     order by c.id::text = ${ref} desc limit 1`)
 
 export const replace = (at: Scope, component: Component): Promise<Component> =>
@@ -163,3 +185,11 @@ export const usersOf = (at: Scope, id: string): Promise<Pick<Component, 'id' | '
     select distinct c.id, c.slug, c.type from component_references r join components c on c.id = r.component_id
     where r.uses_id = ${id} and r.component_id <> ${id} and r.organization_id = ${at.organization_id}
     order by c.slug limit 50`)
+
+/** The solutions that it is in; without the slug those that somebody keeps private. */
+export const solutionsWith = (at: Scope, id: string): Promise<{ id: string; slug: string | null; version: string }[]> =>
+  at.db.many(sql`
+    select s.id, case when s.visibility_level <> 'private' then s.slug end as slug, s.version
+    from solution_components sc join solutions s on s.id = sc.solution_id
+    where sc.component_id = ${id} and sc.organization_id = ${at.organization_id}
+    order by s.slug, s.version_order limit 50`)

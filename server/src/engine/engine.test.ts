@@ -87,6 +87,30 @@ test('a run that fails comes back, until it has failed too often', async () => {
   )
 })
 
+const neverGivenUp = defineRun({
+  name: 'test.never-given-up',
+  retry: { max_attempts: 2, is_endless: true },
+  async work(ctx) {
+    called('endless').push(ctx.claim.failures)
+    if (called('endless').length < 9) throw new Error('the database is away')
+  },
+})
+
+test('an endless run comes back however often it throws, each time later, and no time counts as a crash', async () => {
+  await engine.start({ db: database.platform }, neverGivenUp, {})
+  for (let thrown = 1; thrown < 9; thrown += 1) {
+    await until(async () => called('endless').length === thrown && (await claimed()) === 0)
+    const { due_at } = await database.platform.one<{ due_at: string }>(
+      sql`select due_at from engine_timers where job -> 'message' ->> 'run' = 'test.never-given-up'`,
+    )
+    const pause = (Date.parse(due_at) - clock.now().getTime()) / 1000
+    assert.ok(pause <= Math.min(2 ** (thrown - 1), 60))
+    ahead_ms += Math.max(0, pause) * 1000 + 1
+  }
+  await until(async () => called('endless').length === 9 && (await claimed()) === 0)
+  assert.deepEqual(new Set(called('endless')), new Set([0]))
+})
+
 const hangs = defineRun({
   name: 'test.hangs',
   timeout_seconds: 0.05,

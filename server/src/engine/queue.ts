@@ -19,11 +19,20 @@ export type Message = {
   workspace_id?: string
   user_id?: string
   request_id?: string
+  /** Of an endless run: how often in a row it has thrown. */
+  thrown?: number
   /** Higher goes first, each time it is queued. */
   priority?: number
 }
 
-export type Retry = { max_attempts: number; backoff_seconds: number; max_backoff_seconds: number }
+/** `is_endless`: what throws comes back for ever, each time later, up to a minute; `max_attempts` then only counts the
+ *  processes that ended with it. */
+export type Retry = {
+  max_attempts: number
+  backoff_seconds: number
+  max_backoff_seconds: number
+  is_endless?: boolean
+}
 
 export type Delivery = { lane: Lane; message: Message; retry: Retry }
 

@@ -36,6 +36,8 @@ const POLL_MS = 1000
 const STRAYS_MS = 2000
 /** How long a run that is not known here rests, so that others get to take it. */
 const UNKNOWN_MS = 2000
+/** The longest pause after an endless run has thrown. */
+const THROWN_SECONDS_MAX = 60
 
 type Held = { run_id: string; token: number; job: Job; abort: AbortController; heard: () => void; has_news: boolean }
 /** `has_more`: when it was last looked, jobs were left for which there was no place. */
@@ -167,12 +169,24 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
     database.platform.tx(async (db) => {
       const reason = err instanceof Error ? err.message : String(err)
       if ((await claims.drop(db, one.run_id, one.token)) === 0) return
+      if (runOf(one.job.message.run)?.retry.is_endless) return comeBack(db, one)
       await queue.fail(db, one.job.lane, [one.job.id], reason)
       claims.tell(db, one.job.lane)
     })
 
-  /** Looks after what this process has claimed. A commit whose answer was lost, or a letting go that failed, leaves a claim that nobody here attends to. What is
-   *  one twice in a row goes back into the queue. */
+  const comeBack = async (db: Parameters<Queue['send']>[0], one: Held): Promise<void> => {
+    const thrown = (one.job.message.thrown ?? 0) + 1
+    const seconds = Math.min(2 ** (thrown - 1), THROWN_SECONDS_MAX)
+    const due_at = new Date(clock.now().getTime() + seconds * 1000).toISOString()
+    const delivery = deliveryOf(one)
+    await queue.remove(db, one.job.lane, [one.job.id])
+    await claims.setTimers(db, [
+      { run_id: one.run_id, due_at, delivery: { ...delivery, message: { ...delivery.message, thrown } } },
+    ])
+  }
+
+  /** Looks after what this process has claimed. A commit whose answer was lost, or a letting go that failed, leaves a
+   *  claim that nobody here attends to. What is one twice in a row goes back into the queue. */
   const findStrays = async (): Promise<void> => {
     const rows = await claims.claimsOf(database.platform, replica.id())
     // What was told of them may be lost with whoever told it.
@@ -262,7 +276,8 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
 
   const deliveryOf = ({ job }: Held): Delivery => {
     const retry = runOf(job.message.run)?.retry ?? { max_attempts: 10, backoff_seconds: 2, max_backoff_seconds: 300 }
-    return { lane: job.lane, message: job.message, retry }
+    const { thrown: _, ...message } = job.message
+    return { lane: job.lane, message, retry }
   }
 
   const tell = (run_id: string) => {

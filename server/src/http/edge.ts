@@ -28,7 +28,9 @@ import type { StreamEvent } from './stream.ts'
 /** What the edge needs of the rooms above it. */
 export type Doors = {
   authenticate(platform: Platform, credentials: Credentials): Promise<Actor>
-  may(actor: Actor, permission: string, at: { workspace_id: string; solution_id?: string }): boolean
+  may(actor: Actor, permission: string, at: { workspace_id: string }): boolean
+  /** The solutions in which the actor has the permission, if not in the whole workspace. */
+  solutionsWith(actor: Actor, permission: string, workspace_id: string): string[]
   /** The workspace that a request is about; refuses one that is not the organization's. */
   workspaceOf(platform: Platform, organization_id: string, workspace_id?: string): Promise<string>
   note(db: Db, event: AuditNote): Promise<void>
@@ -240,8 +242,9 @@ async function letIn(asked: Asked, platform: Platform, doors: Doors, limits: Lim
   }
   const ctx = context(asked, platform, actor, workspace_id)
   const { permission } = operation
-  const at = { workspace_id, ...(params.solution_id ? { solution_id: params.solution_id } : {}) }
-  if (permission !== 'authenticated' && !doors.may(actor, permission, at)) {
+  if (permission === 'authenticated' || doors.may(actor, permission, { workspace_id })) return ctx
+  ctx.solution_ids = operation.narrows ? doors.solutionsWith(actor, permission, workspace_id) : []
+  if (ctx.solution_ids.length === 0) {
     const failure = forbidden(`This needs the permission "${permission}", which you do not have here.`)
     await noteRefusal(asked, ctx, doors, failure)
     throw failure

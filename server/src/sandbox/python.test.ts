@@ -280,14 +280,16 @@ def main():
     os.environ['LEFT'] = '1'
     import __main__
     __main__.call = __main__.load = None
+    with open('/usr/local/lib/python312.zip', 'r+b') as library: library.write(bytes(10**6))
     keep = bytearray(b'A' * 3000000)
     builtins.keep = keep`
   const look = `
 import builtins, sys, math, json, os
 def main(x):
+    import colorsys
     return [hasattr(builtins, 'left'), len('ab'), json.loads('[2]'), math.floor(2.5), len(sys.meta_path), dict(os.environ), x]`
   await output(look, { x: 0 })
-  const rounds = Array.from({ length: 120 }, (_, x) =>
+  const rounds = Array.from({ length: 400 }, (_, x) =>
     x % 2 === 0
       ? sandbox.run(job(...python(poison, {}, { tenant: 'mallory', timeout_ms: 60_000 })))
       : output(look, { x }, { tenant: `victim-${x % 5}`, timeout_ms: 60_000 }).then((seen) =>

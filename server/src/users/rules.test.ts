@@ -4,6 +4,7 @@ import type { Grant } from '@flow/contract/access'
 import { grantFaults, invitationEnd, isAdmin, isOfDomain, takesAdminAway } from './rules.ts'
 
 const workspace = '019a0000-0000-7000-8000-000000000001'
+const solution = '019a0000-0000-7000-8000-000000000003'
 const admin: Grant = { role: 'admin', scope: 'organization' }
 const viewer: Grant = { role: 'viewer', scope: 'organization' }
 
@@ -40,8 +41,9 @@ test('each scope that does not fit is named with its place', () => {
       { role: 'viewer', scope: 'workspace', scope_id: workspace.toUpperCase() },
       { role: 'viewer', scope: 'workspace', scope_id: '019a0000-0000-7000-8000-000000000002' },
       { role: 'viewer', scope: 'solution', scope_id: workspace },
+      { role: 'viewer', scope: 'solution', scope_id: solution },
     ],
-    new Set([workspace]),
+    { workspace: new Set([workspace]), solution: new Set([solution]) },
   )
   assert.deepEqual(
     faults.map((fault) => fault.field),

@@ -22,8 +22,11 @@ export function takesAdminAway(
   return change.status === 'suspended' || (change.grants !== undefined && !isAdmin(change.grants))
 }
 
-/** What is wrong with the scopes of these roles; `workspace_ids` are those that exist. */
-export function grantFaults(grants: Grant[], workspace_ids: ReadonlySet<string>): FieldError[] {
+/** What is wrong with the scopes of these roles; `there` are the ids of workspaces and solutions that exist. */
+export function grantFaults(
+  grants: Grant[],
+  there: Record<'workspace' | 'solution', ReadonlySet<string>>,
+): FieldError[] {
   return grants.flatMap((grant, i): FieldError[] => {
     const field = `grants[${i}].scope_id`
     if (grant.scope === 'organization') {
@@ -31,7 +34,7 @@ export function grantFaults(grants: Grant[], workspace_ids: ReadonlySet<string>)
       return [{ field, message: 'A role for the whole organization has no scope_id.' }]
     }
     if (grant.scope_id === undefined) return [{ field, message: `Name the ${grant.scope} that the role is for.` }]
-    if (grant.scope === 'workspace' && workspace_ids.has(grant.scope_id.toLowerCase())) return []
+    if (there[grant.scope].has(grant.scope_id.toLowerCase())) return []
     return [{ field, message: `There is no ${grant.scope} "${grant.scope_id}".` }]
   })
 }

@@ -122,6 +122,23 @@ export const insertGrants = (
 export const workspacesAmong = (at: Tenant, ids: string[]): Promise<{ id: string }[]> =>
   at.db.many(sql`select id from workspaces where organization_id = ${at.organization_id} and id = any(${ids}::uuid[])`)
 
+/** Those of the ids that are solutions of the organization. */
+export const solutionsAmong = (at: Tenant, ids: string[]): Promise<{ id: string }[]> =>
+  at.db.many(sql`select id from solutions where organization_id = ${at.organization_id} and id = any(${ids}::uuid[])`)
+
+/** What was given for the one counts for the other. Whoever has the role there already keeps it. */
+export const copyGrants = (at: Tenant, from: string, to: string, now: string): Promise<number> =>
+  at.db.run(sql`
+    insert into grants (id, organization_id, user_id, role, scope, scope_id, created_at, created_by)
+    select gen_random_uuid(), organization_id, user_id, role, scope, ${to}, ${now}, created_by
+    from grants where organization_id = ${at.organization_id} and scope = 'solution' and scope_id = ${from}
+    on conflict do nothing`)
+
+export const removeGrantsFor = (at: Tenant, solution_id: string): Promise<number> =>
+  at.db.run(sql`
+    delete from grants
+    where organization_id = ${at.organization_id} and scope = 'solution' and scope_id = ${solution_id}`)
+
 export type Account = { id: string; email: string; name: string; has_password: boolean }
 const accountColumns = raw('u.id, u.email, u.name, u.password_hash is not null as has_password')
 

@@ -131,9 +131,21 @@ async function keepAnAdmin(ctx: Context, user: User): Promise<void> {
   if (count === 0) throw conflict(`${user.email} is the last active admin. Make another user an admin first.`)
 }
 
+/** A solution goes: whoever had a role in it has it in `heir`, or no longer. */
+export async function moveGrants(ctx: Context, solution_id: string, heir: string | undefined): Promise<void> {
+  if (heir !== undefined) await store.copyGrants(ctx, solution_id, heir, ctx.now)
+  await store.removeGrantsFor(ctx, solution_id)
+}
+
 async function checkScopes(ctx: Context, grants: Grant[]): Promise<void> {
-  const ids = grants.flatMap((grant) => (grant.scope === 'workspace' && grant.scope_id ? [grant.scope_id] : []))
-  const workspaces = ids.length > 0 ? await store.workspacesAmong(ctx, ids) : []
-  const faults = grantFaults(grants, new Set(workspaces.map((workspace) => workspace.id)))
+  const idsOf = (scope: Grant['scope']) =>
+    grants.flatMap((grant) => (grant.scope === scope && grant.scope_id ? [grant.scope_id] : []))
+  const [workspaces, solutions] = [idsOf('workspace'), idsOf('solution')]
+  const there = {
+    workspace: workspaces.length > 0 ? await store.workspacesAmong(ctx, workspaces) : [],
+    solution: solutions.length > 0 ? await store.solutionsAmong(ctx, solutions) : [],
+  }
+  const ids = (rows: { id: string }[]) => new Set(rows.map((row) => row.id))
+  const faults = grantFaults(grants, { workspace: ids(there.workspace), solution: ids(there.solution) })
   if (faults.length > 0) throw invalid(faults)
 }

@@ -2,11 +2,11 @@
 
 import { nameRun } from '../engine/engine.ts'
 
-/** Runs an execution. It fails only when the process or the database does, so it may come back often. */
+/** Runs an execution. It throws only when the process or the database has a fault, so it is never given up. */
 export const executing = nameRun<{ execution_id: string }>({
   name: 'workflows.execute',
   lane: 'executions',
-  retry: { max_attempts: 100, backoff_seconds: 0 },
+  retry: { max_attempts: 100, backoff_seconds: 0, is_endless: true },
 })
 
 /** Attempts of nodes; what belongs to a later one is not meant. */

@@ -11,7 +11,7 @@ export type Hostile = {
   ends?: FaultCode[]
   /** … what it returns: how little it saw. */
   gives?: unknown
-  language?: 'typescript'
+  language?: 'typescript' | 'python'
   memory_mb?: number
   input?: unknown
 }

@@ -176,7 +176,7 @@ export abstract class Run<Machine extends GuestMachine = GuestMachine> implement
 }
 
 const TICK_MS = 4
-const STACK_OVERFLOW: Fault = { code: 'stack_overflow', message: 'It recursed until the stack was used up.' }
+export const STACK_OVERFLOW: Fault = { code: 'stack_overflow', message: 'It recursed until the stack was used up.' }
 export const OUT_OF_MEMORY: Fault = { code: 'out_of_memory', message: 'It needs more memory than it may have.' }
 
 /** What the WebAssembly machine itself throws: its native stack is used up, or it hit a trap. */

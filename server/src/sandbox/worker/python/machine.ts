@@ -104,6 +104,11 @@ export class Machine implements GuestMachine {
     return this.#wasi.hasLookedOut
   }
 
+  /** The interpreter's own stack grows down to the beginning of its memory: beyond is a trap. */
+  get isStackUsedUp(): boolean {
+    return this.#engine.stack_pointer.value < 0
+  }
+
   /** Is its stack put aside, waiting? */
   get isSuspended(): boolean {
     return this.#wake !== undefined

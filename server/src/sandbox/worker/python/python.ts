@@ -28,6 +28,8 @@ export class Python implements Engine {
     const module = await loadPython(folder)
     const first = Machine.create(module)
     const ground = first.boot(readFileSync(new URL('./prelude.py', import.meta.url), 'utf8'))
+    // Of the file as it was read and as it was changed nothing is needed any more.
+    globalThis.gc?.()
     return new Python(module, ground, [first])
   }
 

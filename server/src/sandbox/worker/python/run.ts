@@ -2,7 +2,7 @@
 
 import type { Fault } from '../../verdict.ts'
 import { Answer } from '../guest.ts'
-import { type Ending, OUT_OF_MEMORY, Run } from '../run.ts'
+import { type Ending, OUT_OF_MEMORY, Run, STACK_OVERFLOW } from '../run.ts'
 import { Exited, type Machine } from './machine.ts'
 
 export class PythonRun extends Run<Machine> {
@@ -43,6 +43,7 @@ export class PythonRun extends Run<Machine> {
       if (state === 'ended' && (this.#isCalled || !this.isLoaded)) this.ending ??= { error: this.#silence() }
     } catch (error) {
       if (error instanceof Exited) this.ending ??= { error: EXITED }
+      else if (this.machine.isStackUsedUp) this.ending ??= { error: STACK_OVERFLOW }
       else if (this.machine.hasAskedTooMuch) this.ending ??= { error: OUT_OF_MEMORY }
       this.broke(error)
     }
