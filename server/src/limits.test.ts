@@ -30,7 +30,7 @@ test('the limits that are written down are those that hold', () => {
     `of the execution | ${mebi(OUTPUT_MAX)} characters |`,
     `| items of a \`map\`, at a time | ${number(ITEMS_MAX)},`,
     `| inputs and outputs of nodes in one answer | ${mebi(VALUES_BYTES_MAX)}B,`,
-    `| source | JavaScript ${mebi(sandbox.javascript_source)}B, TypeScript ${kibi(sandbox.typescript_source)} |`,
+    `| source | JavaScript and Python ${mebi(sandbox.javascript_source)}B, TypeScript ${kibi(sandbox.typescript_source)} |`,
     `| input | ${mebi(sandbox.input)} characters |`,
     `| output | ${mebi(sandbox.output)} characters, ${sandbox.output_depth} levels |`,
     `| memory | \`memory_mb\` of the block: ${sandbox.memory_mb_min} to ${sandbox.memory_mb_max},`,
