@@ -11,6 +11,7 @@ import { HumanTaskNode } from '../nodes/human-task.ts'
 import { LaterNode } from '../nodes/later.ts'
 import { MapNode } from '../nodes/map.ts'
 import { Cel, NodeId, Template } from '../nodes/node.ts'
+import { PromptNode } from '../nodes/prompt.ts'
 import { TransformNode } from '../nodes/transform.ts'
 import { ValidationNode } from '../nodes/validation.ts'
 import { WaitNode } from '../nodes/wait.ts'
@@ -26,6 +27,7 @@ export const WorkflowNode = z
     HumanTaskNode,
     LaterNode,
     MapNode,
+    PromptNode,
     TransformNode,
     ValidationNode,
     WaitNode,

@@ -74,6 +74,7 @@ export const referencesOf = (config: WorkflowConfig): WorkflowReference[] =>
 const referred: Partial<Record<WorkflowNode['type'], readonly ComponentType[]>> = {
   code_block: ['code_block'],
   map: ['code_block'],
+  prompt: ['prompt'],
   transform: ['transform'],
   validation: ['schema', 'validation'],
   workflow: ['workflow'],
