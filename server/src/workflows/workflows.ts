@@ -28,7 +28,7 @@ import { follow, untilEnded } from './live.ts'
 import { executionOf, VALUES_BYTES_MAX, workflowOf } from './present.ts'
 import { rerunOf, type States } from './rules.ts'
 import { admitting, closing, executing, exporting, forgetting } from './runs.ts'
-import { snapshotOf } from './snapshot.ts'
+import { assertKnown, snapshotOf } from './snapshot.ts'
 import * as store from './store.ts'
 import { close } from './waits.ts'
 
@@ -139,7 +139,9 @@ export async function cancelExecution(ctx: Context, input: Parsed<Ops['cancelExe
 export async function retryExecution(ctx: Context, input: Parsed<Ops['retryExecution']>): Promise<Execution> {
   const before = await findExecution(ctx, input)
   if (!before.completed_at) throw conflict(`It has not ended: it is ${before.status}. Cancel it first.`)
-  const { graph } = await snapshotOf(ctx.db, ctx.organization_id, before.snapshot)
+  const pinnedTo = await snapshotOf(ctx.db, ctx.organization_id, before.snapshot)
+  assertKnown(pinnedTo)
+  const { graph } = pinnedTo
   if (input.from_node !== undefined && !graph.byId.has(input.from_node)) {
     throw invalid([{ field: 'from_node', message: `There is no node "${input.from_node}" in its definition.` }])
   }
