@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import type { FieldError } from '@flow/contract/common'
 import { configs } from '@flow/contract/components'
 import { CodeBlockConfig } from '@flow/contract/components/code-block'
+import type { ObservabilityConfig } from '@flow/contract/components/observability'
 import type { SchemaConfig } from '@flow/contract/components/schema'
 import { WorkflowConfig } from '@flow/contract/components/workflow'
 import { jsonSchemaOf, type Resolved, referencesOf, resolve, type Used } from '../components/components.ts'
@@ -22,6 +23,7 @@ export type Snapshot = {
   schemas: ReadonlyMap<string, JsonSchemaCheck>
   /** The transforms and validations of its nodes, and what they refer to. */
   components: ReadonlyMap<string, Used>
+  observability: ObservabilityConfig | undefined
   /** It was pinned by a newer release, which knows how to run it. */
   isNewer: boolean
 }
@@ -132,11 +134,14 @@ function compile({ format = 1, config, blocks, schemas = {}, components = {} }: 
     ref,
     { component_id, version, config: CodeBlockConfig.parse(config), ...schemasOf(config) },
   ])
+  const used = new Map(Object.entries(components).map(([ref, each]) => [ref, withDefaults(each)]))
   return {
     graph,
     blocks: new Map(entries),
     schemas: new Map(Object.entries(schemas).map(([ref, schema]) => [ref, schemaOf(schema)])),
-    components: new Map(Object.entries(components).map(([ref, each]) => [ref, withDefaults(each)])),
+    components: used,
+    // A configuration that was found under its own reference is of its own type.
+    observability: used.get(config.observability_ref ?? '')?.config as ObservabilityConfig | undefined,
     isNewer: false,
   }
 }
@@ -146,7 +151,8 @@ function toldOnly(config: WorkflowConfig): Snapshot {
   const nodes = config.nodes.map((node, index) => ({ node, index, incoming: [], outgoing: [] }))
   const byId = new Map(nodes.map((at) => [at.node.id, at]))
   const graph = { config, nodes, byId, edges: [] }
-  return { graph, blocks: new Map(), schemas: new Map(), components: new Map(), isNewer: true }
+  const none = { blocks: new Map(), schemas: new Map(), components: new Map(), observability: undefined }
+  return { graph, ...none, isNewer: true }
 }
 
 const withDefaults = (component: Used): Used =>
