@@ -89,6 +89,8 @@ export function begin(orders: Orders): { child: ChildProcess; told: AsyncGenerat
   const program = join(import.meta.dirname, 'process-testing.ts')
   const child = spawn(process.execPath, ['--no-warnings', program, JSON.stringify(orders)], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    // Most of the life of a process that dies soon would be the reading of its program.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(orders.data_directory, 'compiled') },
   })
   async function* lines(): AsyncGenerator<Told> {
     for await (const line of createInterface({ input: child.stdout })) yield JSON.parse(line) as Told
