@@ -122,6 +122,14 @@ test('a missing entry point is named, with what there is', async () => {
   assert.match((await fault('main = 7')).message, /"main" is no function but int/)
 })
 
+test('each function of a module can be the entry point', async () => {
+  const code = 'def one(): return 1\ndef two(): return 2'
+  for (let i = 0; i < 2; i++) {
+    assert.equal(await output(code, {}, { entry_point: 'one' }), 1)
+    assert.equal(await output(code, {}, { entry_point: 'two' }), 2)
+  }
+})
+
 test('a module that is not there is refused with its line', async () => {
   const refused = await fault('# reads\n\nimport requests\ndef main(): pass')
   assert.deepEqual([refused.code, refused.line], ['import_refused', 3])
