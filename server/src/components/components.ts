@@ -26,6 +26,15 @@ import * as store from './store.ts'
 import { dropTrigger, keepTrigger } from './triggers.ts'
 
 export { examine } from './examining.ts'
+export {
+  type Arrival,
+  bringIn,
+  type MovingComponent,
+  type MovingRow,
+  movingFaults,
+  movingOf,
+  namesIn,
+} from './moving.ts'
 export { type Resolved, resolve } from './references.ts'
 export { referencesOf } from './rules.ts'
 export { jsonSchemaOf } from './schema-rules.ts'
