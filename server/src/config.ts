@@ -11,6 +11,13 @@ const list = z.string().transform((value) =>
     .map((part) => part.trim())
     .filter(Boolean),
 )
+const readable = (value: string) => (/%(?![0-9a-f]{2})/i.test(value) ? value : decodeURIComponent(value))
+/** `name=value`, with commas between; values as in a URL. */
+const pairs = list.transform((parts, { addIssue }) => {
+  const entries = parts.map((part) => /^([\w-]+)=(.*)$/.exec(part))
+  if (entries.some((entry) => entry === null)) addIssue('Write name=value, with commas between.')
+  return Object.fromEntries(entries.map((entry) => [entry?.[1] ?? '', readable(entry?.[2] ?? '')]))
+})
 
 const Environment = z.object({
   PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
@@ -32,6 +39,8 @@ const Environment = z.object({
   FLOW_RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(6000),
   FLOW_SIGN_IN_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(30),
   FLOW_ALLOWED_HOSTS: list.default([]),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z.url().optional(),
+  OTEL_EXPORTER_OTLP_HEADERS: pairs.default({}),
   FLOW_SMTP_URL: z.url().optional(),
   FLOW_MAIL_FROM: z.string().default('Flow <flow@localhost>'),
   FLOW_SANDBOX_WORKERS: z.coerce.number().int().min(1).max(64).optional(),
@@ -64,6 +73,9 @@ export type Config = {
   sign_in_limit_per_minute: number
   /** Hosts inside the network that outgoing calls may reach all the same. */
   allowed_hosts: string[]
+  /** Where traces go by OTLP over HTTP, without the path. */
+  otlp_endpoint?: string
+  otlp_headers: Record<string, string>
   smtp_url?: string
   mail_from: string
   sandbox_workers?: number
@@ -106,6 +118,8 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     rate_limit_per_minute: env.FLOW_RATE_LIMIT_PER_MINUTE,
     sign_in_limit_per_minute: env.FLOW_SIGN_IN_LIMIT_PER_MINUTE,
     allowed_hosts: env.FLOW_ALLOWED_HOSTS,
+    otlp_endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT?.replace(/\/+$/, ''),
+    otlp_headers: env.OTEL_EXPORTER_OTLP_HEADERS,
     smtp_url: env.FLOW_SMTP_URL,
     mail_from: env.FLOW_MAIL_FROM,
     sandbox_workers: env.FLOW_SANDBOX_WORKERS,

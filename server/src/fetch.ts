@@ -29,7 +29,11 @@ export type GuardedFetch = {
   (url: string | URL, init?: GuardedInit): Promise<Response>
   close(): Promise<void>
 }
-export type GuardedInit = Omit<RequestInit, 'dispatcher'> & { limits?: Limits }
+export type GuardedInit = Omit<RequestInit, 'dispatcher'> & {
+  limits?: Limits
+  /** Asked before each call, those after redirects included: throws when this caller may not make it. */
+  check?: (url: URL) => void
+}
 
 export type Address = { address: string; family: 4 | 6 }
 /** All addresses of a name; throws when there are none. */
@@ -49,7 +53,7 @@ export function createFetch(config: Allowed, resolve: Resolve = resolveBySystem)
   const agent = new Agent({ connect: guardedConnector(config, resolve), maxHeaderSize: 32_768, allowH2: false })
 
   const call = async (target: string | URL, init: GuardedInit = {}): Promise<Response> => {
-    const { limits, signal: callers, redirect = 'follow', ...rest } = init
+    const { limits, check, signal: callers, redirect = 'follow', ...rest } = init
     const { timeout_seconds, bytes_max, redirects_max } = { ...defaults, ...limits }
     const deadline = AbortSignal.timeout(timeout_seconds * 1000)
     const signal = callers ? AbortSignal.any([callers, deadline]) : deadline
@@ -59,6 +63,7 @@ export function createFetch(config: Allowed, resolve: Resolve = resolveBySystem)
     for (let redirects = 0; ; redirects += 1) {
       // The rule is asked before and again by the connector: a wrong address is refused even where a connection is open.
       checkLiteral(config, url)
+      check?.(url)
       const response = await sendOnce(url, request, agent, signal).catch((error: unknown) => {
         throw callers?.aborted ? callers.reason : failureOf(error, url)
       })

@@ -3,9 +3,12 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { VALUE_MAX } from './components/types/state.ts'
+import { RECORDS_MAX } from './components/types/validation.ts'
 import { limits as expressions } from './expressions/fault.ts'
 import { BODY_BYTES_MAX } from './http/read.ts'
 import { limits as sandbox } from './sandbox/limits.ts'
+import { ENTRIES_MAX, SCOPE_MAX } from './state/state.ts'
 import { ITEMS_MAX } from './workflows/nodes/map.ts'
 import { INPUT_MAX, OUTPUT_MAX } from './workflows/nodes/node.ts'
 import { VALUES_BYTES_MAX } from './workflows/present.ts'
@@ -21,11 +24,13 @@ test('the limits that are written down are those that hold', () => {
     `| expression | ${number(expressions.source)} characters, ${expressions.depth} levels, patterns of ${number(expressions.pattern)} characters |`,
     `| cost of an evaluation | ${number(expressions.steps)} steps`,
     `| value of an expression or template | ${mebi(expressions.value)} characters (${mebi(INPUT_MAX)} as a node's input), ${expressions.value_depth} levels |`,
+    `| records of a validation | ${number(RECORDS_MAX)},`,
+    `| value, keys, values of a scope of state | ${VALUE_MAX / 1024} Ki characters, ${number(ENTRIES_MAX)}, ${mebi(SCOPE_MAX)} characters together |`,
     `| input of a node | ${mebi(INPUT_MAX)} characters |`,
     `of the execution | ${mebi(OUTPUT_MAX)} characters |`,
     `| items of a \`map\`, at a time | ${number(ITEMS_MAX)},`,
     `| inputs and outputs of nodes in one answer | ${mebi(VALUES_BYTES_MAX)}B,`,
-    `| source | JavaScript ${mebi(sandbox.javascript_source)}B, TypeScript ${kibi(sandbox.typescript_source)} |`,
+    `| source | JavaScript and Python ${mebi(sandbox.javascript_source)}B, TypeScript ${kibi(sandbox.typescript_source)} |`,
     `| input | ${mebi(sandbox.input)} characters |`,
     `| output | ${mebi(sandbox.output)} characters, ${sandbox.output_depth} levels |`,
     `| memory | \`memory_mb\` of the block: ${sandbox.memory_mb_min} to ${sandbox.memory_mb_max},`,

@@ -36,7 +36,9 @@ export const CodeBlockConfig = z
       .array(z.string().min(1).max(253))
       .max(50)
       .default([])
-      .describe('Hosts. The sandbox reaches none: a block that names any is kept, but not published.'),
+      .describe(
+        'Hosts the code may call with `fetch`, such as `api.example.com` or `example.com:8443`. Others are refused.',
+      ),
     examples: z
       .array(Example)
       .max(50)

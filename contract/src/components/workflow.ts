@@ -11,11 +11,13 @@ import { HumanTaskNode } from '../nodes/human-task.ts'
 import { LaterNode } from '../nodes/later.ts'
 import { MapNode } from '../nodes/map.ts'
 import { Cel, NodeId, Template } from '../nodes/node.ts'
+import { PromptNode } from '../nodes/prompt.ts'
 import { TransformNode } from '../nodes/transform.ts'
 import { ValidationNode } from '../nodes/validation.ts'
 import { WaitNode } from '../nodes/wait.ts'
 import { WebhookWaitNode } from '../nodes/webhook-wait.ts'
 import { WorkflowNode as ChildNode } from '../nodes/workflow.ts'
+import { ComponentRef } from './ref.ts'
 
 /** The types there are. A new type is a new file and a new line. */
 export const WorkflowNode = z
@@ -26,6 +28,7 @@ export const WorkflowNode = z
     HumanTaskNode,
     LaterNode,
     MapNode,
+    PromptNode,
     TransformNode,
     ValidationNode,
     WaitNode,
@@ -84,6 +87,9 @@ export const workflowFields = {
     })
     .describe('An execution takes its place when it starts and keeps it until it has ended, its waits included.'),
   priority: z.int().min(-100).max(100).describe('Of queued executions, those with more come first.'),
+  observability_ref: ComponentRef.describe(
+    'A component of the type `observability`: what is traced of executions, and how long they are kept.',
+  ),
   retention_days: z
     .int()
     .min(1)
@@ -105,6 +111,7 @@ export const WorkflowConfig = z
     timeout_seconds: workflowFields.timeout_seconds.optional(),
     concurrency: workflowFields.concurrency.optional(),
     priority: workflowFields.priority.default(0),
+    observability_ref: workflowFields.observability_ref.optional(),
     retention_days: workflowFields.retention_days.optional(),
   })
   .meta({ id: 'WorkflowConfig' })

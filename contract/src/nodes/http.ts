@@ -3,8 +3,9 @@
 import { z } from 'zod'
 import { node, Template, TextTemplate } from './node.ts'
 
-/** What a connection decides by itself. */
-const own = /^(?:connection|content-length|expect|host|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade)$/i
+/** Headers that a connection decides on by itself. */
+export const connectionHeader =
+  /^(?:connection|content-length|expect|host|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade)$/i
 const header = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/
 
 export const HttpNode = z.strictObject({
@@ -17,7 +18,7 @@ export const HttpNode = z.strictObject({
       z
         .string()
         .regex(header, 'This is not the name of a header.')
-        .refine((name) => !own.test(name), 'This header is set by the connection itself.'),
+        .refine((name) => !connectionHeader.test(name), 'This header is set by the connection itself.'),
       z.string().max(8000),
     )
     .default({}),

@@ -6,6 +6,7 @@ import type { Component, ComponentType } from '@flow/contract/components'
 import type { CodeBlockConfig } from '@flow/contract/components/code-block'
 import { compileJsonSchema, ExpressionFault } from '../expressions/expressions.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
+import { networkFault } from './code-host.ts'
 
 /** Languages that this platform cannot run, and why. */
 const refused: Partial<Record<CodeBlockConfig['language'], string>> = {
@@ -28,11 +29,11 @@ export const blockFaults = (config: CodeBlockConfig): FieldError[] =>
 /** What the code asks for that it would not find. */
 function wantsFaults({ dependencies, network }: CodeBlockConfig): FieldError[] {
   const packages = 'The sandbox has no packages: put what the code needs into the code, and leave "dependencies" empty.'
-  const hosts = 'The sandbox has no network: give the code what it needs as input, and leave "network" empty.'
-  return [
-    ...(dependencies.length > 0 ? [{ field: 'config.dependencies', message: packages }] : []),
-    ...(network.length > 0 ? [{ field: 'config.network', message: hosts }] : []),
-  ]
+  const hosts = network.flatMap((entry, index) => {
+    const message = networkFault(entry)
+    return message ? [{ field: `config.network.${index}`, message }] : []
+  })
+  return [...(dependencies.length > 0 ? [{ field: 'config.dependencies', message: packages }] : []), ...hosts]
 }
 
 /** What stands in the way of publishing a code block. */

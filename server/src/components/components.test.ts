@@ -277,16 +277,20 @@ test('a code block whose schemas are none is refused when it is made and when it
   await assert.rejects(alice.codeBlocks.update({ component_id: made.id, config }), isRefused)
 })
 
-test('a code block that wants packages or a network is kept, but not published', async () => {
+test('a code block that wants packages, or a network of what are no hosts, is kept, but not published', async () => {
   const { alice } = await newOrganization()
-  const config = { ...block('any').config, dependencies: ['lodash'], network: ['api.example.com'] }
+  const config = {
+    ...block('any').config,
+    dependencies: ['lodash'],
+    network: ['api.example.com', 'https://example.com', '*'],
+  }
   const made = await alice.codeBlocks.create({ ...block('wants'), config })
 
   await assert.rejects(alice.components.publish({ component_id: made.id }), (error) => {
     assert.ok(error instanceof FlowError)
     assert.deepEqual(
       error.details.map(({ field }) => field),
-      ['config.dependencies', 'config.network'],
+      ['config.dependencies', 'config.network.1', 'config.network.2'],
     )
     return refused('CONFLICT')(error)
   })

@@ -25,6 +25,7 @@ import { fieldsOf, jsonSchemaOf } from './schema-rules.ts'
 import * as store from './store.ts'
 import { dropTrigger, keepTrigger } from './triggers.ts'
 
+export { hostOf } from './code-host.ts'
 export { examine } from './examining.ts'
 export {
   type Arrival,
@@ -39,6 +40,7 @@ export { type Resolved, resolve } from './references.ts'
 export { referencesOf } from './rules.ts'
 export { jsonSchemaOf } from './schema-rules.ts'
 export { checksOf, type Means, RunFailure, type Used } from './types/kind.ts'
+export { runPrompt } from './types/prompt.ts'
 export { keyCheck, VALUE_MAX } from './types/state.ts'
 export { runTransform } from './types/transform.ts'
 export { runValidation } from './types/validation.ts'

@@ -8,6 +8,7 @@ import type { Context } from '../context.ts'
 import { unavailable } from '../failure.ts'
 import { type Language, SandboxUnavailable, type Verdict } from '../sandbox/sandbox.ts'
 import { languageFault } from './code.ts'
+import { hostOf } from './code-host.ts'
 import { resolve } from './references.ts'
 import { assertFits, type CodeCall, checksOf, type Means, RunFailure, type Used } from './types/kind.ts'
 import { kindOf } from './types/kinds.ts'
@@ -112,10 +113,13 @@ async function callCode(
     timeout_ms: seconds * 1000,
     memory_mb: config.memory_mb,
     signal,
-    async host(method: string) {
-      if (method !== 'context') throw new Error(`There is no "${method}" here; there is "context".`)
-      return { workspace_id: ctx.workspace_id, execution_id: null, workflow_id: null, node_id: null }
-    },
+    host: hostOf({
+      network: config.network,
+      fetch: ctx.platform.fetch,
+      signal,
+      timeout_seconds: seconds,
+      context: () => ({ workspace_id: ctx.workspace_id ?? null, execution_id: null, workflow_id: null, node_id: null }),
+    }),
   }
   const verdict = await ctx.platform.sandbox.run(job).catch((error: unknown) => {
     throw error instanceof SandboxUnavailable ? unavailable(error.message) : error

@@ -63,17 +63,21 @@ export const checkWorkflow = (config: WorkflowConfig): FieldError[] => compileWo
 export type WorkflowReference = { field: string; ref: string; types: readonly ComponentType[] }
 
 /** The components that a workflow names, and where. */
-export const referencesOf = (config: WorkflowConfig): WorkflowReference[] =>
-  config.nodes.flatMap((node, i) => {
+export function referencesOf({ nodes, observability_ref }: WorkflowConfig): WorkflowReference[] {
+  const named = nodes.flatMap((node, i): WorkflowReference[] => {
     const types = referred[node.type]
     if (!types || !('component_ref' in node) || node.component_ref === undefined) return []
     return [{ field: `nodes[${i}].component_ref`, ref: node.component_ref, types }]
   })
+  if (observability_ref === undefined) return named
+  return [...named, { field: 'observability_ref', ref: observability_ref, types: ['observability'] }]
+}
 
 /** What `component_ref` names in a node. */
 const referred: Partial<Record<WorkflowNode['type'], readonly ComponentType[]>> = {
   code_block: ['code_block'],
   map: ['code_block'],
+  prompt: ['prompt'],
   transform: ['transform'],
   validation: ['schema', 'validation'],
   workflow: ['workflow'],

@@ -2,11 +2,12 @@
 
 import type { JsonValue } from '@flow/contract/common'
 import { WorkflowConfig } from '@flow/contract/components/workflow'
+import { tasks as tasksContract } from '@flow/contract/tasks'
 import { compileWorkflow, type Graph } from '../components/workflow-rules.ts'
-import type { Platform } from '../context.ts'
-import { sql } from '../db/db.ts'
+import { type Context, type Platform, within } from '../context.ts'
+import { Failure } from '../failure.ts'
 import { answerCallback, callbacksOf } from './callbacks.ts'
-import { arrive } from './waits.ts'
+import * as tasks from './tasks.ts'
 
 export const graphOf = (definition: object): Graph => compileWorkflow(WorkflowConfig.parse(definition)).graph
 
@@ -24,24 +25,18 @@ export function callAddress(platform: Platform, address: string, body: JsonValue
   return answerCallback(platform, call)
 }
 
-/** Answers the open task of a node, if there is one. */
-export function answerTask(
-  platform: Platform,
-  at: { execution_id: string; node_id: string },
+/** Answers the open task of a node in the name of the context's actor; false when there is none, or no longer. */
+export async function answerTask(
+  ctx: Context,
+  at: { workflow_id: string; execution_id: string; node_id: string },
   data: JsonValue,
 ): Promise<boolean> {
-  const { database, engine, clock } = platform
-  const now = clock.now().toISOString()
-  return database.platform.tx(async (db) => {
-    const task = await db.maybe<{ id: string; organization_id: string; attempt: number }>(sql`
-      select id, organization_id, attempt from tasks
-      where execution_id = ${at.execution_id} and node_id = ${at.node_id} and status = 'open' for update`)
-    if (!task) return false
-    const { organization_id, attempt } = task
-    const output = JSON.stringify(data)
-    if (!(await arrive(engine, db, { ...at, organization_id, attempt }, { output, now }))) return false
-    await db.run(sql`
-      update tasks set status = 'completed', data = ${output}::json, ended_at = ${now} where id = ${task.id}`)
-    return true
-  })
+  const input = tasksContract.complete.input.parse({ ...at, data })
+  return ctx.db.tx((db) => tasks.complete(within(ctx, db), input)).then(() => true, refused)
+}
+
+/** False for what nobody waits for, or not any more. */
+export function refused(error: unknown): false {
+  if (error instanceof Failure && (error.code === 'NOT_FOUND' || error.code === 'CONFLICT')) return false
+  throw error
 }

@@ -73,8 +73,8 @@ export async function begin(
   more?: (id: string) => Promise<unknown>,
 ): Promise<store.ExecutionRow> {
   const { actor, request_id } = ctx
-  const { graph } = await snapshotOf(ctx.db, ctx.organization_id, made.snapshot)
-  const { priority, retention_days, concurrency } = graph.config
+  const { graph, observability } = await snapshotOf(ctx.db, ctx.organization_id, made.snapshot)
+  const { priority, retention_days = observability?.log_config.retention_days, concurrency } = graph.config
   const row = await store.insert(ctx, {
     ...made,
     id: newId(),

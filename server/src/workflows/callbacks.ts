@@ -7,7 +7,7 @@ import type { Graph } from '../components/workflow-rules.ts'
 import type { Platform } from '../context.ts'
 import { conflict, Failure, invalid } from '../failure.ts'
 import { fieldOf } from './beginning.ts'
-import { snapshotOf } from './snapshot.ts'
+import { assertKnown, snapshotOf } from './snapshot.ts'
 import * as store from './store.ts'
 import { arrive } from './waits.ts'
 
@@ -56,8 +56,9 @@ export async function answerCallback(platform: Platform, call: CallbackCall) {
   return platform.database.platform.tx(async (db) => {
     const [execution] = await store.load(db, [execution_id])
     if (!execution) throw nothingHere()
-    const { graph } = await snapshotOf(db, execution.organization_id, execution.snapshot)
-    const at = graph.byId.get(node_id)
+    const snapshot = await snapshotOf(db, execution.organization_id, execution.snapshot)
+    assertKnown(snapshot)
+    const at = snapshot.graph.byId.get(node_id)
     if (at?.node.type !== 'webhook_wait') throw nothingHere()
     if (at.node.method !== method) throw new Failure('METHOD_NOT_ALLOWED', `This address takes a ${at.node.method}.`)
     const body = method === 'GET' ? null : call.body.value()

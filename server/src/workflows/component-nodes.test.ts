@@ -89,3 +89,19 @@ test('a transform node has a template or a component, and what it names has to b
   const { id } = await flow(alice, 'right', [{ id: 'a', type: 'transform', component_ref: 'known' }])
   await assert.rejects(alice.components.publish({ component_id: id }), { code: 'CONFLICT' })
 })
+
+test('a prompt node renders its prompt, and fails with the variables that are missing', async () => {
+  const { alice } = await newOrganization()
+  await made(alice, 'transform', 'loud', { expression: { loud: '{{ input.name.upperAscii() }}' } })
+  await made(alice, 'prompt', 'greet', { system_message: 'Greet {{loud}}.', dynamic_function_refs: ['loud'] })
+  const { id } = await flow(alice, 'greets', [{ id: 'p', type: 'prompt', component_ref: 'greet' }])
+
+  assert.deepEqual((await run(alice, id, { name: 'Ada' })).output, {
+    messages: [{ role: 'system', content: 'Greet ADA.' }],
+  })
+  const failed = await run(alice, id, {})
+  assert.deepEqual([failed.error?.code, failed.error?.node_id], ['EXPRESSION_FAILED', 'p'])
+  await made(alice, 'prompt', 'plain', { system_message: '{{a}} {{b.c}}' })
+  const plain = await flow(alice, 'plain-flow', [{ id: 'p', type: 'prompt', component_ref: 'plain' }])
+  assert.equal((await run(alice, plain.id, {})).error?.message, 'Variables are missing: "a", "b.c".')
+})

@@ -1,7 +1,6 @@
-/** What tests with real processes share: a database that nobody has open, an organization with a workflow in it, and
+/** What tests with real processes share: a database that nobody has open, an organization with workflows in it, and
  *  processes that begin or finish executions (see process-testing.ts). */
 
-import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -18,15 +17,21 @@ import { accountOf } from '../users/users.ts'
 import type { Orders, Told, Who } from './process-testing.ts'
 import * as workflows from './workflows.ts'
 
-export type Made = Pick<Orders, 'options' | 'data_directory' | 'who' | 'workflow_id' | 'log'> & {
+export type Made = Pick<Orders, 'options' | 'data_directory' | 'who' | 'log'> & {
+  /** The workflow `crash`, which the first definition became. */
+  workflow_id: string
+  /** All of them, by slug. */
+  workflow_ids: Record<string, string>
   remove(): Promise<void>
 }
 
-/** A database on this engine with an organization, these code blocks and this workflow in it. */
+/** A database on this engine with an organization, these code blocks and this workflow in it. `others`: more workflows,
+ *  by slug; all may name each other. */
 export async function prepare(
   mode: Database['mode'],
   blocks: Record<string, string>,
   definition: object,
+  others: Record<string, object> = {},
 ): Promise<Made> {
   const options: ConnectOptions =
     mode === 'embedded'
@@ -41,8 +46,16 @@ export async function prepare(
     const described = { type: 'code_block' as const, name: slug, slug, description: '', tags: [], version: '0.1.0' }
     await components.create(ctx, { ...described, config })
   }
-  const input = contract.create.input.parse({ name: 'Crash', slug: 'crash', ...definition })
-  const { id: workflow_id } = await workflows.create(ctx, input)
+  const definitions = Object.entries({ crash: definition, ...others })
+  const workflow_ids: Record<string, string> = {}
+  const blank = { nodes: [{ id: 'nothing', type: 'transform', output: null }] }
+  for (const [slug, made] of definitions) {
+    const input = contract.create.input.parse({ name: slug, slug, ...(definitions.length === 1 ? made : blank) })
+    workflow_ids[slug] = (await workflows.create(ctx, input)).id
+  }
+  for (const [slug, made] of definitions.length === 1 ? [] : definitions) {
+    await workflows.update(ctx, contract.update.input.parse({ workflow_id: workflow_ids[slug], ...made }))
+  }
   await database.close()
 
   const remove = async () => {
@@ -50,7 +63,8 @@ export async function prepare(
     if (options.directory) await rm(options.directory, { recursive: true, force: true })
     if (options.database_url) await dropOnServer(options.database_url)
   }
-  return { options, data_directory, who, workflow_id, log: join(data_directory, 'calls.log'), remove }
+  const workflow_id = workflow_ids.crash ?? ''
+  return { options, data_directory, who, workflow_id, workflow_ids, log: join(data_directory, 'calls.log'), remove }
 }
 
 async function newOwner(database: Database): Promise<Who> {
@@ -75,6 +89,8 @@ export function begin(orders: Orders): { child: ChildProcess; told: AsyncGenerat
   const program = join(import.meta.dirname, 'process-testing.ts')
   const child = spawn(process.execPath, ['--no-warnings', program, JSON.stringify(orders)], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    // Most of the life of a process that dies soon would be the reading of its program.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(orders.data_directory, 'compiled') },
   })
   async function* lines(): AsyncGenerator<Told> {
     for await (const line of createInterface({ input: child.stdout })) yield JSON.parse(line) as Told
@@ -82,45 +98,11 @@ export function begin(orders: Orders): { child: ChildProcess; told: AsyncGenerat
   return { child, told: lines() }
 }
 
-/** Lets a process live to its end, and gives what it told. */
-export async function live(orders: Orders): Promise<Told[]> {
+/** Lets a process live to its end, and gives what it told, and whether it was killed. */
+export async function live(orders: Orders): Promise<{ told: Told[]; was_killed: boolean }> {
+  const { child, told: lines } = begin(orders)
+  const exit = new Promise<NodeJS.Signals | null>((resolve) => child.once('exit', (_, signal) => resolve(signal)))
   const told: Told[] = []
-  for await (const one of begin(orders).told) told.push(one)
-  return told
-}
-
-export type Ended = Extract<Told, { ended: unknown }>['ended']
-export const endedIn = (told: Told[]): Ended | undefined =>
-  told.flatMap((one) => ('ended' in one ? [one.ended] : []))[0]
-export const begunIn = (told: Told[]): string | undefined =>
-  told.flatMap((one) => ('begun' in one ? [one.begun] : []))[0]
-
-/** What must hold of an execution, however often it was interrupted: it gave the result, every node has ended once,
- *  and nothing that is recorded was called again. */
-export function assertWhole(
-  ended: Ended | undefined,
-  result: unknown,
-  nodes: number,
-  log: string,
-  about: string,
-): void {
-  assert.equal(ended?.status, 'completed', about)
-  assert.deepEqual(ended?.output, result, about)
-  const final = new Set<string>()
-  for (const { type, node_id } of ended?.events ?? []) {
-    if (node_id === null) continue
-    assert.ok(!final.has(node_id), `${about}: ${type} of ${node_id} after its end`)
-    if (/completed|failed|skipped/.test(type)) final.add(node_id)
-  }
-  assert.equal(final.size, nodes, about)
-  const kept = new Set<string>()
-  for (const line of log.split('\n').filter((line) => line.includes(ended?.execution_id ?? ''))) {
-    const [word, key = ''] = line.split(' ')
-    assert.ok(word !== 'kept' || !kept.has(key), `${about}: ${key} is recorded twice`)
-    if (word === 'kept') kept.add(key)
-    if (word === 'call')
-      assert.ok(!kept.has(key.replace(/:\d+$/, '')), `${about}: ${key} was called when it was recorded`)
-  }
-  // One record may have been written whose answer nobody lived to note.
-  assert.ok(kept.size > 0, about)
+  for await (const one of lines) told.push(one)
+  return { told, was_killed: (await exit) === 'SIGKILL' }
 }

@@ -6,8 +6,10 @@ import { debit, type Usage } from '../billing/billing.ts'
 import { type Context, within } from '../context.ts'
 import type { Db } from '../db/db.ts'
 import type { Effect } from './nodes/node.ts'
-import { admitting } from './runs.ts'
+import { admitting, exporting } from './runs.ts'
+import type { Snapshot } from './snapshot.ts'
 import type { ExecutionRow } from './store.ts'
+import { isTraced } from './tracing-rules.ts'
 import { arrive } from './waits.ts'
 
 export type End = {
@@ -19,7 +21,13 @@ export type End = {
   spent?: { spent_ms: number }[]
 }
 
-export function effectsOfEnd(ctx: Context, execution: ExecutionRow, end: End, limit: number | undefined): Effect[] {
+export function effectsOfEnd(
+  ctx: Context,
+  execution: ExecutionRow,
+  end: End,
+  { graph, observability }: Pick<Snapshot, 'graph' | 'observability'>,
+): Effect[] {
+  const limit = graph.config.concurrency?.limit
   const effects: Effect[] = (end.spent ? usagesOf(execution, end.spent) : []).map(
     (usage) => (db) => debit({ ...ctx, db, now: nowOf(ctx) }, usage),
   )
@@ -27,6 +35,9 @@ export function effectsOfEnd(ctx: Context, execution: ExecutionRow, end: End, li
   if (parent_execution_id) effects.push((db) => tell(ctx, db, execution, end))
   if (concurrency_key !== null && limit !== undefined) {
     effects.push((db) => within(ctx, db).start(admitting, { workflow_id, key: concurrency_key, limit }))
+  }
+  if (ctx.platform.config.otlp_endpoint && isTraced(execution.id, observability)) {
+    effects.push((db) => within(ctx, db).start(exporting, { execution_id: execution.id }))
   }
   return effects
 }

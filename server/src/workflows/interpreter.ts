@@ -73,6 +73,7 @@ function loaderOf(database: Database) {
 class Interpreter {
   readonly #ctx: RunContext
   readonly #execution: store.ExecutionRow
+  readonly #snapshot: Snapshot
   readonly #memory: Memory
   readonly #journal: Journal
   readonly #attempts: Attempts
@@ -94,6 +95,7 @@ class Interpreter {
     const { platform, claim } = ctx
     this.#ctx = ctx
     this.#execution = execution
+    this.#snapshot = snapshot
     this.#deadline = execution.deadline_at
     this.#isCancelled = execution.cancel_requested_at !== null
     this.#memory = new Memory(snapshot.graph, execution, nodes, callbacksOf(platform, snapshot.graph, execution.id))
@@ -266,8 +268,7 @@ class Interpreter {
     const result = { ...(error ? { error } : {}), ...(output ? { output } : {}), ...(expires_at ? { expires_at } : {}) }
     this.#journal.execution({ status, waiting_until: null, completed_at: at, ...result })
     const end = { status, error, output, spent: [...this.#memory.rows.values()] }
-    const { concurrency } = this.#memory.graph.config
-    for (const effect of effectsOfEnd(this.#ctx, this.#execution, end, concurrency?.limit)) this.#journal.effect(effect)
+    for (const effect of effectsOfEnd(this.#ctx, this.#execution, end, this.#snapshot)) this.#journal.effect(effect)
     this.#journal.end()
     await this.#journal.flush()
     return this.#journal.isLetGo ? { let_go: true } : undefined

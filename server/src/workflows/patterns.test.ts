@@ -4,9 +4,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { JsonValue } from '@flow/contract/common'
-import type { PlatformClient } from '@flow/sdk'
+import type { FlowError, PlatformClient } from '@flow/sdk'
 import { newOrganization, testFlow } from '../testing.ts'
-import { addressOf, answerTask } from './answering-testing.ts'
+import { addressOf } from './answering-testing.ts'
 import { missing, patterns } from './patterns/catalogue.ts'
 import type { Driven, Pattern } from './patterns/pattern.ts'
 import { place, printPatterns } from './patterns/print.ts'
@@ -93,7 +93,16 @@ async function begin(alice: PlatformClient, ids: Ids, { definition, input = {} }
       const address = addressOf(platform, definition, of, node)
       return (await fetch(address, { method: 'POST', headers, body: JSON.stringify(body) })).status
     },
-    answer: (node_id, data, of = id) => answerTask(platform, { execution_id: of, node_id }, data),
+    async answer(node_id, data, of = id) {
+      const { workflow_id } = await look(of)
+      return alice.tasks.complete({ workflow_id, execution_id: of, node_id, data }).then(
+        () => true,
+        (error: FlowError) => {
+          if (error.status === 404 || error.status === 409) return false
+          throw error
+        },
+      )
+    },
     async cancel() {
       await alice.workflows.cancelExecution({ workflow_id: idOf(ids, 'main'), execution_id: id })
     },

@@ -1,27 +1,37 @@
-/** Several processes on one PostgreSQL: what one begins another one ends, when the first is killed, stopped, or stands
- *  still for a while. On the embedded database there is only ever one process. */
+/** Several processes on one PostgreSQL: what one begins another one ends, when the first is killed or stands still for a
+ *  while, wherever in its writing that is. On the embedded database there is only ever one process. */
 
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
-import { after, before, test } from 'node:test'
+import { after, before, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { testModes } from '../db/testing.ts'
-import { assertWhole, begin, begunIn, type Ended, endedIn, type Made, prepare } from './crash-testing.ts'
-import type { Told } from './process-testing.ts'
+import { crashPatterns } from './crash-patterns-testing.ts'
+import {
+  faultsOf,
+  linesOf,
+  noDeath,
+  orderOf,
+  prepareAll,
+  treesIn,
+  type Undisturbed,
+  withoutDeath,
+} from './crash-rounds-testing.ts'
+import { begin, live, type Made } from './crash-testing.ts'
+import type { Death } from './dying-testing.ts'
+import type { Orders, Told } from './process-testing.ts'
 
-const NODES = 12
-const blocks = {
-  nap: 'export const main = ({ n }) => new Promise((done) => setTimeout(() => done({ n: n + 1 }), 150))',
-}
-const definition = {
-  workflow_type: 'sequential',
-  nodes: Array.from({ length: NODES }, (_, i) => ({ id: `n${i}`, type: 'code_block', component_ref: 'nap' })),
-}
 const skip = testModes.includes('postgres') ? false : 'needs FLOW_TEST_DATABASE_URL'
+/** It has a task, a child, a map, retries and a wait of a day in it. */
+const everything = crashPatterns.filter(({ slug }) => slug === 'crash')
 
 let made: Made
+let wanted: Undisturbed
 before(async () => {
-  if (!skip) made = await prepare('postgres', blocks, definition)
+  if (skip) return
+  made = await prepareAll('postgres')
+  const [known] = (await withoutDeath(made, everything)).values()
+  assert.ok(known)
+  wanted = known
 })
 after(() => made?.remove())
 
@@ -32,45 +42,85 @@ async function nextOf(told: AsyncGenerator<Told>, holds: (one: Told) => boolean)
     if (holds(value)) return value
   }
 }
-const log = () => readFile(made.log, 'utf8').catch(() => '')
 
-/** A process that has begun an execution and recorded some of it, and another one that waits for its end. */
-async function halfWay() {
-  const first = begin({ ...made, death: { at: Infinity, when: 'after' } })
-  const id = begunIn([await nextOf(first.told, (one) => 'begun' in one)]) ?? ''
-  const second = begin({ ...made, finish: id })
-  await nextOf(second.told, (one) => 'ready' in one)
-  while (!(await log()).includes(`kept ${id}:n3`)) await sleep(5)
-  return { first, second, id }
+/** A process that is gone when the test is over. */
+function beside(t: TestContext, orders: Partial<Orders>) {
+  const process = begin({ ...made, ...orders })
+  t.after(() => process.child.kill('SIGKILL'))
+  return process
 }
 
-async function assertEnded(ended: Ended | undefined): Promise<void> {
-  assertWhole(ended, { n: NODES + 3 }, NODES, await log(), 'taken over')
+/** A process that begins an execution and stands still in it. */
+async function beginning(t: TestContext, death: Death) {
+  const [pattern] = everything
+  assert.ok(pattern)
+  const stops = async () => (await linesOf(made)).filter((line) => line === 'stopped').length
+  const stopsBefore = await stops()
+  const first = beside(t, { begin: [{ ...orderOf(made, pattern), death }], stay: true })
+  const begun = await nextOf(first.told, (one) => 'begun' in one)
+  const id = 'begun' in begun ? begun.begun : ''
+  const stopped = async () => {
+    while ((await stops()) === stopsBefore) await sleep(5)
+  }
+  return { first, id, stopped }
 }
 
-test('what a killed process was running goes on in another one', { skip }, async () => {
-  const { first, second } = await halfWay()
-  first.child.kill('SIGKILL')
-  await assertEnded(endedIn([await nextOf(second.told, (one) => 'ended' in one)]))
-})
+async function assertWhole(id: string, lines?: number): Promise<void> {
+  const { told } = await live({ ...made, await: id })
+  const [tree] = treesIn(told)
+  assert.deepEqual(await faultsOf(made, tree, wanted, lines), { lost: [], repeated: [], different: [] })
+}
 
-test('a process that stood still and goes on overwrites nothing of what another one has taken over', {
+test('what a killed process was running goes on in another one, with its task, its child and its rest', {
   skip,
-}, async () => {
-  const { first, second } = await halfWay()
-  first.child.kill('SIGSTOP')
-  const ended = endedIn([await nextOf(second.told, (one) => 'ended' in one)])
-  first.child.kill('SIGCONT')
+}, async (t) => {
+  const { first, id } = await beginning(t, noDeath)
+  const second = beside(t, { finish: { after: id } })
+  await nextOf(second.told, (one) => 'ready' in one)
+  while (!(await linesOf(made)).some((line) => line.startsWith(`kept ${id}:`))) await sleep(1)
+  first.child.kill('SIGKILL')
 
-  await assertEnded(ended)
-  // It learns of the end like everybody else, and is alive.
-  await assertEnded(endedIn([await nextOf(first.told, (one) => 'ended' in one)]))
+  await nextOf(second.told, (one) => 'left' in one)
+  await assertWhole(id)
 })
 
-test('a process that stands still in the middle and comes back in time goes on with its own', { skip }, async () => {
-  const { first, second } = await halfWay()
-  first.child.kill('SIGSTOP')
+/** In the middle of a transaction, its locks held; behind one; and where the children and tasks are opened. */
+const pauses: Death[] = [
+  { at: 4, when: 'before', is_pause: true },
+  { at: 7, when: 'after', is_pause: true },
+  { at: 13, when: 'before', is_pause: true },
+]
+
+for (const pause of pauses) {
+  test(`a process that stood still ${pause.when} writing ${pause.at} overwrites nothing of what another one has taken over`, {
+    skip,
+  }, async (t) => {
+    const { first, id, stopped } = await beginning(t, pause)
+    await stopped()
+    const second = beside(t, { finish: { after: id } })
+    const taken = await nextOf(second.told, (one) => 'left' in one)
+    const lines = (await linesOf(made)).length - 1
+    first.child.kill('SIGCONT')
+    // It learns of the end like everybody else, and has had time to say what it still wanted to.
+    await nextOf(first.told, (one) => 'ended' in one)
+    await sleep(1000)
+    assert.equal(first.child.exitCode, null)
+    first.child.kill('SIGKILL')
+
+    assert.deepEqual(taken, { left: { executions: 0, tasks: 0, unbilled: 0, claims: 0 } })
+    // Until it learns it, it may call code that the other one has called; with the same keys, and in vain.
+    await assertWhole(id, lines)
+  })
+}
+
+test('a process that stands still in the middle and comes back in time goes on with its own', { skip }, async (t) => {
+  const second = beside(t, { stay: true })
+  await nextOf(second.told, (one) => 'ready' in one)
+  const { first, id, stopped } = await beginning(t, { at: 5, when: 'after', is_pause: true })
+  await stopped()
   await sleep(1000)
   first.child.kill('SIGCONT')
-  await assertEnded(endedIn([await nextOf(second.told, (one) => 'ended' in one)]))
+
+  await nextOf(first.told, (one) => 'ended' in one)
+  await assertWhole(id)
 })

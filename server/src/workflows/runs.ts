@@ -25,5 +25,11 @@ export const admitting = nameRun<{ workflow_id: string; key: string; limit: numb
 /** Removes what is left of a workflow that is gone, a few executions at a time. */
 export const forgetting = nameRun<{ workflow_id: string }>({ name: 'workflows.forget' })
 
+/** Sends the trace of an execution that has ended. */
+export const exporting = nameRun<{ execution_id: string }>({
+  name: 'workflows.export',
+  retry: { max_attempts: 8, backoff_seconds: 5 },
+})
+
 /** Tells those who are asked to answer a task, or reminds them. */
 export const telling = nameRun<{ task_id: string; is_reminder: boolean }>({ name: 'workflows.tell' })

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import type { FieldError } from '@flow/contract/common'
 import { configs } from '@flow/contract/components'
 import { CodeBlockConfig } from '@flow/contract/components/code-block'
+import type { ObservabilityConfig } from '@flow/contract/components/observability'
 import type { SchemaConfig } from '@flow/contract/components/schema'
 import { WorkflowConfig } from '@flow/contract/components/workflow'
 import { jsonSchemaOf, type Resolved, referencesOf, resolve, type Used } from '../components/components.ts'
@@ -12,7 +13,7 @@ import { compileWorkflow, type Graph } from '../components/workflow-rules.ts'
 import type { Context } from '../context.ts'
 import type { Db } from '../db/db.ts'
 import { compileJsonSchema, ExpressionFault, type JsonSchemaCheck } from '../expressions/expressions.ts'
-import { conflict } from '../failure.ts'
+import { conflict, Failure } from '../failure.ts'
 import type { Block } from './nodes/node.ts'
 import * as store from './store.ts'
 
@@ -22,6 +23,7 @@ export type Snapshot = {
   schemas: ReadonlyMap<string, JsonSchemaCheck>
   /** The transforms and validations of its nodes, and what they refer to. */
   components: ReadonlyMap<string, Used>
+  observability: ObservabilityConfig | undefined
   /** It was pinned by a newer release, which knows how to run it. */
   isNewer: boolean
 }
@@ -118,21 +120,39 @@ function forgetOldest(kept: { size: number; keys(): Iterator<string>; delete(key
 
 const keyOf = (organization_id: string, digest: string) => `${organization_id}:${digest}`
 
+/** What is to be gone on with, and not only told of. */
+export function assertKnown({ isNewer }: Snapshot): void {
+  if (!isNewer) return
+  throw new Failure('UNAVAILABLE', 'A newer release of Flow began this execution, and this one cannot go on with it.')
+}
+
 function compile({ format = 1, config, blocks, schemas = {}, components = {} }: Content): Snapshot {
-  const isNewer = format > FORMAT
+  if (format > FORMAT) return toldOnly(config)
   // An older release may have kept it: what has been added since has its default.
-  const { graph } = compileWorkflow(isNewer ? config : WorkflowConfig.parse(config))
+  const { graph } = compileWorkflow(WorkflowConfig.parse(config))
   const entries = Object.entries(blocks).map(([ref, { component_id, version, config }]): [string, Block] => [
     ref,
     { component_id, version, config: CodeBlockConfig.parse(config), ...schemasOf(config) },
   ])
+  const used = new Map(Object.entries(components).map(([ref, each]) => [ref, withDefaults(each)]))
   return {
     graph,
     blocks: new Map(entries),
     schemas: new Map(Object.entries(schemas).map(([ref, schema]) => [ref, schemaOf(schema)])),
-    components: new Map(Object.entries(components).map(([ref, each]) => [ref, isNewer ? each : withDefaults(each)])),
-    isNewer,
+    components: used,
+    // A configuration that was found under its own reference is of its own type.
+    observability: used.get(config.observability_ref ?? '')?.config as ObservabilityConfig | undefined,
+    isNewer: false,
   }
+}
+
+/** Of what a newer release has pinned: which nodes there are. All else may be of a shape or mean what is not known here. */
+function toldOnly(config: WorkflowConfig): Snapshot {
+  const nodes = config.nodes.map((node, index) => ({ node, index, incoming: [], outgoing: [] }))
+  const byId = new Map(nodes.map((at) => [at.node.id, at]))
+  const graph = { config, nodes, byId, edges: [] }
+  const none = { blocks: new Map(), schemas: new Map(), components: new Map(), observability: undefined }
+  return { graph, ...none, isNewer: true }
 }
 
 const withDefaults = (component: Used): Used =>

@@ -27,8 +27,8 @@ import { interpret } from './interpreter.ts'
 import { follow, untilEnded } from './live.ts'
 import { executionOf, VALUES_BYTES_MAX, workflowOf } from './present.ts'
 import { rerunOf, type States } from './rules.ts'
-import { admitting, closing, executing, forgetting } from './runs.ts'
-import { snapshotOf } from './snapshot.ts'
+import { admitting, closing, executing, exporting, forgetting } from './runs.ts'
+import { assertKnown, snapshotOf } from './snapshot.ts'
 import * as store from './store.ts'
 import { close } from './waits.ts'
 
@@ -41,6 +41,11 @@ type Ops = typeof contract
 defineRun({ ...executing, work: (ctx, { execution_id }) => interpret(ctx, execution_id) })
 defineRun({ ...closing, work: close })
 defineRun({ ...admitting, work: admit })
+defineRun({
+  ...exporting,
+  // Loaded when there is something to send: the library takes 25 MB and a quarter of a second.
+  work: async (ctx, input) => (await import('./tracing.ts')).exportTrace(ctx, input),
+})
 defineRun({
   ...forgetting,
   async work(ctx, { workflow_id }) {
@@ -134,7 +139,9 @@ export async function cancelExecution(ctx: Context, input: Parsed<Ops['cancelExe
 export async function retryExecution(ctx: Context, input: Parsed<Ops['retryExecution']>): Promise<Execution> {
   const before = await findExecution(ctx, input)
   if (!before.completed_at) throw conflict(`It has not ended: it is ${before.status}. Cancel it first.`)
-  const { graph } = await snapshotOf(ctx.db, ctx.organization_id, before.snapshot)
+  const pinnedTo = await snapshotOf(ctx.db, ctx.organization_id, before.snapshot)
+  assertKnown(pinnedTo)
+  const { graph } = pinnedTo
   if (input.from_node !== undefined && !graph.byId.has(input.from_node)) {
     throw invalid([{ field: 'from_node', message: `There is no node "${input.from_node}" in its definition.` }])
   }
@@ -241,9 +248,9 @@ export const waits = {
 async function endNow(ctx: Context, execution_id: string): Promise<void> {
   const row = await store.cancelNow(ctx, execution_id)
   ctx.db.tell('flow_executions', `${execution_id}.`)
-  const { graph } = await snapshotOf(ctx.db, ctx.organization_id, row.snapshot)
+  const snapshot = await snapshotOf(ctx.db, ctx.organization_id, row.snapshot)
   const spent = row.started_at ? await store.nodesOf(ctx.db, execution_id) : undefined
-  const effects = effectsOfEnd(ctx, row, { status: 'cancelled', spent }, graph.config.concurrency?.limit)
+  const effects = effectsOfEnd(ctx, row, { status: 'cancelled', spent }, snapshot)
   for (const effect of effects) await effect(ctx.db)
   await ctx.start(closing, { execution_id })
 }

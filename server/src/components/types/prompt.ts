@@ -24,22 +24,24 @@ export const prompt: Kind<PromptConfig> = {
       ref: splitFunction(ref).ref,
       types: ref.includes('#') ? ['code_block'] : ['code_block', 'transform'],
     })),
-  async run(config, input, means) {
-    const given = input ?? {}
-    if (!isObject(given)) throw new RunFailure('INVALID_INPUT', 'The variables of a prompt are an object.')
-    const variables = { ...(await moreVariables(config, given, means)), ...given }
-    const missing = [...new Set(messagesOf(config).flatMap(({ message }) => pathsOf(message.content)))].filter(
-      (path) => valueAt(variables, path) === undefined,
+  run: runPrompt,
+}
+
+export async function runPrompt(config: PromptConfig, input: unknown, means: Means): Promise<{ messages: Message[] }> {
+  const given = input ?? {}
+  if (!isObject(given)) throw new RunFailure('INVALID_INPUT', 'The variables of a prompt are an object.')
+  const variables = { ...(await moreVariables(config, given, means)), ...given }
+  const missing = [...new Set(messagesOf(config).flatMap(({ message }) => pathsOf(message.content)))].filter(
+    (path) => valueAt(variables, path) === undefined,
+  )
+  if (missing.length > 0) {
+    const names = missing.map((path) => `"${path}"`).join(', ')
+    throw new RunFailure(
+      'MISSING_VARIABLES',
+      `${missing.length === 1 ? 'A variable is' : 'Variables are'} missing: ${names}.`,
     )
-    if (missing.length > 0) {
-      const names = missing.map((path) => `"${path}"`).join(', ')
-      throw new RunFailure(
-        'MISSING_VARIABLES',
-        `${missing.length === 1 ? 'A variable is' : 'Variables are'} missing: ${names}.`,
-      )
-    }
-    return { messages: render(config, variables) }
-  },
+  }
+  return { messages: render(config, variables) }
 }
 
 /** What the functions give, each called with what is given to the prompt. Of two that give the same, the later counts. */

@@ -8,7 +8,6 @@ const names = [
   'process',
   'require',
   'module',
-  'fetch',
   'WebAssembly',
   'Atomics',
   'SharedArrayBuffer',

@@ -131,7 +131,82 @@
     entry.reject(new NativeError(value))
   }
 
-  define('flow', Object.freeze({ __proto__: null, call }))
+  // ---- fetch, of the hosts that the block lists
+
+  class Headers {
+    #pairs = []
+    constructor(init) {
+      for (const [name, value] of init?.[Symbol.iterator] ? init : Object.entries(init ?? {})) this.append(name, value)
+    }
+    append(name, value) {
+      this.#pairs.push([text(name).toLowerCase(), text(value)])
+    }
+    get(name) {
+      const values = this.#pairs.filter(([known]) => known === text(name).toLowerCase()).map(([, value]) => value)
+      return values.length > 0 ? values.join(', ') : null
+    }
+    has(name) {
+      return this.get(name) !== null
+    }
+    *[Symbol.iterator]() {
+      yield* this.#pairs
+    }
+    entries() {
+      return this[Symbol.iterator]()
+    }
+    forEach(action) {
+      for (const [name, value] of this.#pairs) action(value, name, this)
+    }
+  }
+
+  const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
+
+  class Response {
+    #told
+    constructor(told) {
+      this.#told = told
+      this.url = told.url
+      this.status = told.status
+      this.statusText = told.status_text
+      this.ok = told.status >= 200 && told.status < 300
+      this.headers = new Headers(told.headers)
+    }
+    async bytes() {
+      const { text: plain, base64 } = this.#told
+      return plain === undefined ? bytesOf(base64) : new TextEncoder().encode(plain)
+    }
+    async arrayBuffer() {
+      return (await this.bytes()).buffer
+    }
+    async text() {
+      return this.#told.text ?? new TextDecoder().decode(await this.bytes())
+    }
+    async json() {
+      return parse(await this.text())
+    }
+  }
+
+  const bodyOf = (body) => {
+    if (body === undefined || body === null) return {}
+    if (typeof body === 'string') return { text: body }
+    if (body instanceof URLSearchParams) return { text: text(body) }
+    const bytes = body instanceof ArrayBuffer ? new Uint8Array(body) : body
+    if (!ArrayBuffer.isView(bytes)) throw new TypeError('A body is text, bytes or URLSearchParams.')
+    let binary = ''
+    for (const byte of new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+      binary += text.fromCharCode(byte)
+    return { base64: btoa(binary) }
+  }
+
+  const fetch = async (url, { method = 'GET', headers, body } = {}) => {
+    const pairs = [...new Headers(headers)]
+    if (body instanceof URLSearchParams && !pairs.some(([name]) => name === 'content-type'))
+      pairs.push(['content-type', 'application/x-www-form-urlencoded;charset=UTF-8'])
+    return new Response(await call('fetch', { url: text(url), method, headers: pairs, ...bodyOf(body) }))
+  }
+  define('fetch', fetch)
+
+  define('flow', Object.freeze({ __proto__: null, call, fetch }))
 
   define('setTimeout', (action, ms = 0, ...args) => {
     if (typeof action !== 'function') throw new TypeError('setTimeout takes a function.')

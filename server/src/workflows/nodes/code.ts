@@ -1,6 +1,7 @@
 /** Calls a code block in the sandbox, with its schemas around it. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hostOf } from '../../components/components.ts'
 import { jsonText } from '../../expressions/expressions.ts'
 import { type Fault, type Language, SandboxUnavailable, type Verdict } from '../../sandbox/sandbox.ts'
 import { assertFits, evaluated, idempotencyKey, type NodeCall, NodeFailure, OUTPUT_MAX } from './node.ts'
@@ -27,10 +28,16 @@ export async function runCode(call: NodeCall, input: unknown, index?: number): P
   const seconds = Math.min(timeout_seconds, at.node.timeout_seconds ?? timeout_seconds)
   const job = { language, code, entry_point, input, tenant, timeout_ms: seconds * 1000, memory_mb, signal }
   const context = { ...call.about, attempt: call.attempt, ...(index === undefined ? {} : { index }) }
-  const host = async (method: string) => {
-    if (method !== 'context') throw new Error(`There is no "${method}" here; there is "context".`)
-    return { ...context, idempotency_key: idempotencyKey(call.about.execution_id, at.node.id, call.attempt, index) }
-  }
+  const host = hostOf({
+    network: block.config.network,
+    fetch: call.platform.fetch,
+    signal,
+    timeout_seconds: seconds,
+    context: () => ({
+      ...context,
+      idempotency_key: idempotencyKey(call.about.execution_id, at.node.id, call.attempt, index),
+    }),
+  })
   const verdict = await patiently(() => call.platform.sandbox.run({ ...job, host }), signal)
   call.spend(verdict.duration_ms)
   if (verdict.status === 'error') throw failed(verdict.error)

@@ -54,7 +54,7 @@ function urlOf({ url, query }: Fields): string {
   return parsed.href
 }
 
-function headersOf({ about, attempt }: NodeCall, method: string, fields: Fields): Headers {
+function headersOf({ about, attempt, traceparent }: NodeCall, method: string, fields: Fields): Headers {
   const headers = new Headers()
   for (const [name, value] of Object.entries(fields.headers)) {
     try {
@@ -64,6 +64,7 @@ function headersOf({ about, attempt }: NodeCall, method: string, fields: Fields)
       throw new NodeFailure('INVALID_HEADER', message, { is_final: true })
     }
   }
+  if (traceparent && !headers.has('traceparent')) headers.set('traceparent', traceparent)
   const isRead = method === 'GET' || method === 'HEAD'
   if (!isRead && !headers.has('idempotency-key')) {
     headers.set('idempotency-key', idempotencyKey(about.execution_id, about.node_id, attempt))

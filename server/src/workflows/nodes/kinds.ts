@@ -8,6 +8,7 @@ import { http } from './http.ts'
 import { humanTask } from './human-task.ts'
 import { performMap } from './map.ts'
 import { evaluated, type Kind, NodeFailure } from './node.ts'
+import { prompt } from './prompt.ts'
 import { transform } from './transform.ts'
 import { validation } from './validation.ts'
 import { wait } from './wait.ts'
@@ -36,6 +37,7 @@ export const kinds: Record<WorkflowNode['type'], Kind> = {
   http,
   human_task: humanTask,
   map: { perform: performMap, hasOwnLimit: true },
+  prompt,
   transform,
   validation,
   wait,
@@ -45,7 +47,6 @@ export const kinds: Record<WorkflowNode['type'], Kind> = {
   connector_operation: later('connector_operation'),
   dataset_query: later('dataset_query'),
   hosted_service: later('hosted_service'),
-  prompt: later('prompt'),
   tool: later('tool'),
   vector_search: later('vector_search'),
 }

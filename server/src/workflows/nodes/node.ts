@@ -52,6 +52,8 @@ export type NodeCall = {
   schema: JsonSchemaCheck | undefined
   /** The transforms and validations of the workflow and what they refer to, by reference. */
   components: ReadonlyMap<string, Used>
+  /** Where calls outside belong to in a trace (W3C Trace Context). */
+  traceparent: string | undefined
   /** What is recorded of a map's items already. */
   recordedItems(): Promise<StoredItem[]>
   keepItem(row: Omit<ItemRow, 'node_id'>): void

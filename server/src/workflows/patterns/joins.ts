@@ -8,14 +8,18 @@ const quotes = (...ids: string[]) => ids.map((id) => hold(id))
 const into = (target: string, ...ids: string[]) => ids.map((id) => edge(id, target))
 
 /** A second thread comes to the join of the first one while that has not seen all of its branches. */
-async function blocks({ id, until, call, start, status, end }: Driven, first: string[], last: string): Promise<void> {
+async function blocks(
+  { id, until, call, start, nodes, status, end }: Driven,
+  first: string[],
+  last: string,
+): Promise<void> {
   const second = await start({ line: 'one' })
   for (const node of first) {
     await until(node, 'waiting')
     await call(node)
   }
   await until('order', 'completed', id)
-  assert.deepEqual([await status(id), await status(second)], ['waiting', 'queued'])
+  assert.deepEqual([(await nodes(id))[last], await status(second)], ['waiting', 'queued'])
   await call(last)
   for (const node of [...first, last]) {
     await until(node, 'waiting', second)

@@ -51,7 +51,7 @@ export type Driven = {
   /** Calls the address of a `webhook_wait`, and gives the status of the answer. */
   call(node: string, body?: JsonValue, of?: string): Promise<number>
   /** Answers the open task of a `human_task`; false when there is none. */
-  answer(node: string, data: JsonValue, of?: string): Promise<boolean>
+  answer(node: string, data: Record<string, JsonValue>, of?: string): Promise<boolean>
   /** Begins one more execution. */
   start(input: JsonValue): Promise<string>
   cancel(): Promise<void>

@@ -98,12 +98,66 @@ class FlowError(Exception):
     """The host has refused a call, or failed."""
 
 
+class Headers(dict):
+    """By names in small letters."""
+
+    def __getitem__(self, name):
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name):
+        return super().__contains__(name.lower())
+
+    def get(self, name, default=None):
+        return super().get(name.lower(), default)
+
+
+class Response:
+    """What a host has answered: `content` is bytes, `text` the same as UTF-8."""
+
+    def __init__(self, told):
+        self.url, self.status, self.reason = told['url'], told['status'], told['status_text']
+        self.ok = 200 <= self.status < 300
+        self.headers = Headers()
+        for name, value in told['headers']:
+            self.headers[name] = f'{self.headers[name]}, {value}' if name in self.headers else value
+        self.content = told['text'].encode() if 'text' in told else base64.b64decode(told['base64'])
+
+    @property
+    def text(self):
+        return self.content.decode('utf-8', 'replace')
+
+    def json(self):
+        return json.loads(self.content)
+
+    def __repr__(self):
+        return f'<Response {self.status} of {self.url}>'
+
+
+async def response_of(told):
+    return Response(await told)
+
+
 class Flow(types.ModuleType):
     Error = FlowError
 
+    def fetch(self, url, *, method='GET', headers=None, body=None, json=None):
+        """Calls one of the hosts that the block lists. Gives its `Response`; within an event loop, something to await."""
+        pairs = [[str(name).lower(), str(value)] for name, value in dict(headers or {}).items()]
+        asked = {'url': str(url), 'method': method, 'headers': pairs}
+        if json is not None:
+            body = encoded(json, TypeError)
+            if not any(name == 'content-type' for name, _ in pairs):
+                pairs.append(['content-type', 'application/json'])
+        if isinstance(body, str):
+            asked['text'] = body
+        elif body is not None:
+            asked['base64'] = base64.b64encode(body).decode()
+        told = self.call('fetch', asked)
+        return Response(told) if isinstance(told, dict) else response_of(told)
+
     def call(self, method, args=None):
         """Asks the host. Gives the answer; within an event loop, something to await that gives it."""
-        text = str(method).encode('utf-8', 'replace') + b'\n' + encoded(args, lambda why: TypeError(why))
+        text = str(method).encode('utf-8', 'replace') + b'\n' + encoded(args, TypeError)
         loop = asyncio._get_running_loop()
         if loop is None:
             is_good, value = host.hear_until(CALL, text)
