@@ -95,7 +95,12 @@ const VersionName = z.union([z.literal('draft'), Semver])
 const Side = z.object({ version: VersionName, digest: z.string(), status: z.enum(['draft', 'published']) })
 
 export const VersionDiff = z
-  .object({ component_id: Id, from: Side, to: Side, changes: z.array(Change).describe('Empty: they are the same.') })
+  .object({
+    component_id: Id,
+    from: Side,
+    to: Side,
+    changes: z.array(Change).describe('Empty: they are the same. At most the first thousand.'),
+  })
   .meta({ id: 'VersionDiff' })
 export type VersionDiff = z.infer<typeof VersionDiff>
 
@@ -106,7 +111,7 @@ export const TestRun = z
     input: Json.nullable(),
     expected: Json.nullable(),
     output: Json.nullable(),
-    differences: z.array(Change).describe('From what the example says to what came out.'),
+    differences: z.array(Change).describe('From what the example says to what came out; at most a thousand.'),
     error: z
       .object({
         code: z.string(),
@@ -122,7 +127,9 @@ export const TestRun = z
     duration_ms: z.number(),
     cpu_ms: z.number().nullable().describe('Of code.'),
     memory_bytes: z.number().nullable().describe('Of code: the most that its machine had.'),
-    omitted: z.boolean().describe('Output, differences and logs are left out: the answer would be too large.'),
+    omitted: z
+      .boolean()
+      .describe('Output, logs and all differences but the first place are left out: the answer would be too large.'),
   })
   .meta({ id: 'TestRun' })
 export type TestRun = z.infer<typeof TestRun>

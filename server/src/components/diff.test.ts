@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import canonicalize from 'canonicalize'
-import { differences } from './diff.ts'
+import { CHANGES_MAX, differences } from './diff.ts'
 import { jsonOf, seeded } from './testing.ts'
 
 test('equal values have no differences, and others have some', () => {
@@ -53,4 +53,11 @@ test('items go by their names, whatever is put in before them', () => {
     { path: 'nodes', kind: 'moved', before: ['a', 'b'], after: ['b', 'a'] },
   ])
   assert.deepEqual(differences({ 'a b': [1, 2] }, { 'a b': [1] }), [{ path: '["a b"][1]', kind: 'removed', before: 2 }])
+})
+
+test('long lists with nothing in common have a thousand changes told, and no more are looked for', () => {
+  const long = (value: number) => Array.from({ length: 500_000 }, () => value)
+
+  assert.equal(differences(long(0), long(1)).length, CHANGES_MAX)
+  assert.equal(differences([], { a: [] }).length, 1)
 })

@@ -5,35 +5,51 @@
 import type { JsonValue } from '@flow/contract/common'
 import type { Change } from '@flow/contract/components'
 
+/** How many changes are told. Two long lists without anything in common would otherwise have no end of them. */
+export const CHANGES_MAX = 1000
+
+/** The first thousand changes. */
 export const differences = (before: unknown, after: unknown, path = ''): Change[] =>
   compare(before as JsonValue, after as JsonValue, path)
+    .take(CHANGES_MAX)
+    .toArray()
 
-function compare(before: JsonValue, after: JsonValue, path: string): Change[] {
-  if (Array.isArray(before) && Array.isArray(after)) return compareLists(before, after, path)
+function* compare(before: JsonValue, after: JsonValue, path: string): Generator<Change, undefined> {
+  if (Array.isArray(before) && Array.isArray(after)) return yield* compareLists(before, after, path)
   if (isObject(before) && isObject(after)) {
-    const names = [...new Set([...Object.keys(before), ...Object.keys(after)])]
-    return names.flatMap((name) => compareOne(own(before, name), own(after, name), fieldOf(path, name)))
+    const names = new Set([...Object.keys(before), ...Object.keys(after)])
+    for (const name of names) yield* compareOne(own(before, name), own(after, name), fieldOf(path, name))
+    return
   }
-  return before === after ? [] : [{ path, kind: 'changed', before, after }]
+  if (before !== after) yield { path, kind: 'changed', before, after }
 }
 
-function compareLists(before: JsonValue[], after: JsonValue[], path: string): Change[] {
+function* compareLists(before: JsonValue[], after: JsonValue[], path: string): Generator<Change, undefined> {
   const [old, young] = [keyed(before), keyed(after)]
   if (!old || !young) {
-    const places = Array.from({ length: Math.max(before.length, after.length) }, (_, i) => i)
-    return places.flatMap((i) => compareOne(before[i], after[i], `${path}[${i}]`))
+    const length = Math.max(before.length, after.length)
+    for (let i = 0; i < length; i += 1) yield* compareOne(before[i], after[i], `${path}[${i}]`)
+    return
   }
-  const keys = [...new Set([...old.keys(), ...young.keys()])]
-  const changes = keys.flatMap((key) => compareOne(old.get(key), young.get(key), `${path}[${key}]`))
+  const keys = new Set([...old.keys(), ...young.keys()])
+  for (const key of keys) yield* compareOne(old.get(key), young.get(key), `${path}[${key}]`)
   const stayed = [...old.keys()].filter((key) => young.has(key))
   const now = [...young.keys()].filter((key) => old.has(key))
   const isMoved = stayed.some((key, i) => key !== now[i])
-  return isMoved ? [...changes, { path, kind: 'moved', before: stayed, after: now }] : changes
+  if (isMoved) yield { path, kind: 'moved', before: stayed, after: now }
 }
 
-function compareOne(before: JsonValue | undefined, after: JsonValue | undefined, path: string): Change[] {
-  if (before === undefined) return after === undefined ? [] : [{ path, kind: 'added', after }]
-  return after === undefined ? [{ path, kind: 'removed', before }] : compare(before, after, path)
+function* compareOne(
+  before: JsonValue | undefined,
+  after: JsonValue | undefined,
+  path: string,
+): Generator<Change, undefined> {
+  if (before === undefined) {
+    if (after !== undefined) yield { path, kind: 'added', after }
+    return
+  }
+  if (after === undefined) yield { path, kind: 'removed', before }
+  else yield* compare(before, after, path)
 }
 
 /** The items of a list by their names, if all of them have one, and each another. */

@@ -75,7 +75,7 @@ export async function runTest(ctx: Context, input: Parsed<Ops['test']>): Promise
     type,
     version: input.version,
     passed: runs.every(({ passed }) => passed),
-    runs: fitting(runs),
+    runs,
   }
 }
 
@@ -139,9 +139,17 @@ async function inSession<Result>(
   }
 }
 
+/** What is too much for one answer is left out as soon as it is there, from the first run that has no room. */
 async function runExamples(examples: Example[], run: Run): Promise<TestRun[]> {
   const runs: TestRun[] = []
-  for (const [i, example] of examples.entries()) runs.push(runOf(i, example.input, example, await run(example.input)))
+  let left = TOLD_MAX
+  for (const [i, example] of examples.entries()) {
+    const ran = runOf(i, example.input, example, await run(example.input))
+    left -= JSON.stringify([ran.output, ran.differences, ran.logs]).length
+    const [first] = ran.differences
+    const blank = { output: null, differences: first ? [{ path: first.path, kind: first.kind }] : [], logs: [] }
+    runs.push(left >= 0 ? ran : { ...ran, ...blank, omitted: true })
+  }
   return runs
 }
 
@@ -156,13 +164,4 @@ function runOf(at: number | null, input: unknown, example: Example | undefined, 
     differences,
     omitted: false,
   }
-}
-
-/** What is too much for one answer is left out, from the first run that has no room. */
-function fitting(runs: TestRun[]): TestRun[] {
-  let left = TOLD_MAX
-  return runs.map((run) => {
-    left -= JSON.stringify([run.output, run.differences, run.logs]).length
-    return left >= 0 ? run : { ...run, output: null, differences: [], logs: [], omitted: true }
-  })
 }

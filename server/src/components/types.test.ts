@@ -543,3 +543,47 @@ test('what has neither an input nor examples is not tested, and a workflow is ex
   assert.deepEqual(Object.keys(await faultsOf(alice.components.test({ component_id: id }))), ['input'])
   await assert.rejects(alice.components.test({ component_id: workflow.id, input: {} }), /execute/)
 })
+
+test('functions of Python blocks transform, validate and give variables like any other', async () => {
+  const { alice } = await newOrganization()
+  const code = [
+    'def main(name):',
+    '    return {"loud": name.upper()}',
+    'def even(value, record, index, config):',
+    '    return value % config["by"] == 0',
+  ].join('\n')
+  const python = { language: 'python', code, examples: [{ input: { name: 'ada' }, output: { loud: 'ADA' } }] }
+  const block = await made(alice, 'code_block', 'snake', python)
+  const even = await made(alice, 'validation', 'even', { validator_ref: 'snake#even', config: { by: 2 } })
+  const prompt = await made(alice, 'prompt', 'greet', {
+    system_message: '{{name}} is {{loud}}',
+    dynamic_function_refs: ['snake'],
+  })
+  const wrong = await made(alice, 'transform', 'wrong', { codeblock_ref: 'snake' })
+
+  assert.equal((await alice.components.test({ component_id: block.id })).passed, true)
+  const { passed, failed } = (await given(alice, even.id, [2, 3, 4])) as { passed: number; failed: number }
+  assert.deepEqual([passed, failed], [2, 1])
+  assert.deepEqual(await given(alice, prompt.id, { name: 'bo' }), {
+    messages: [{ role: 'system', content: 'bo is BO' }],
+  })
+  await assert.rejects(given(alice, wrong.id, { other: 1 }), { code: 'CODE_FAILED' })
+})
+
+test('results that are too much for one answer are left out, and said to be', async () => {
+  const { alice } = await newOrganization()
+  const code = 'export const main = ({ n }) => new Array(n).fill(7)'
+  const examples = Array.from({ length: 12 }, () => ({ input: { n: 500_000 }, output: [] }))
+  const { id } = await made(alice, 'code_block', 'much', { language: 'javascript', code, examples })
+
+  const { runs, passed } = await alice.components.test({ component_id: id })
+
+  assert.equal(passed, false)
+  assert.equal(runs.length, 12)
+  assert.equal(runs[0]?.omitted, false)
+  assert.equal(runs[0]?.differences.length, 1000)
+  assert.deepEqual(
+    [runs[11]?.omitted, runs[11]?.output, runs[11]?.differences],
+    [true, null, [{ path: 'output[0]', kind: 'added' }]],
+  )
+})

@@ -45,7 +45,7 @@ export class Python implements Engine {
   async begin(order: Order, source: Source, line: Line): Promise<PythonRun | undefined> {
     const machine = this.#spare.pop()
     if (!machine) return undefined
-    const template = this.#templates.get(order.key)
+    const template = this.#templates.get(keyOf(order))
     machine.reset(this.#ground, order.memory_mb, template)
     const run = new PythonRun(order.id, machine, {
       filename: source.filename,
@@ -68,7 +68,7 @@ export class Python implements Engine {
     await run.load(text, order.entry_point)
     if (run.ending || machine.hasLookedOut || machine.interruption) return
     const made = machine.template(this.#ground, python.template_bytes_max)
-    if (made) this.#templates.set(order.key, made, made.pages.size * PAGE)
+    if (made) this.#templates.set(keyOf(order), made, made.pages.size * PAGE)
   }
 
   /** Whatever state it was left in is overwritten. Only one whose stack is put aside does not come back. */
@@ -78,3 +78,6 @@ export class Python implements Engine {
     else this.#discarded_bytes += machine.bytesTaken
   }
 }
+
+/** What is kept of a module knows its entry point: another function of the same code has one of its own. */
+const keyOf = ({ key, entry_point }: Order): string => `${key}#${entry_point}`
