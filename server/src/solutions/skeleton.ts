@@ -60,7 +60,7 @@ export function freeSlug(slug: string, taken: ReadonlySet<string>): string {
 // ---- the workflow
 
 /** Components that are nodes of a workflow, of the same name. */
-const runnable = ['code_block', 'transform', 'validation', 'workflow'] as const
+const runnable = ['code_block', 'prompt', 'transform', 'validation', 'workflow'] as const
 type Runnable = (typeof runnable)[number]
 const isRunnable = (meaning: Meaning): meaning is Runnable => runnable.some((each) => each === meaning)
 
