@@ -45,6 +45,7 @@ const Environment = z.object({
   FLOW_MAIL_FROM: z.string().default('Flow <flow@localhost>'),
   FLOW_SANDBOX_WORKERS: z.coerce.number().int().min(1).max(64).optional(),
   FLOW_SANDBOX_FLOOR: z.enum(['process', 'seccomp', 'bubblewrap']).default('process'),
+  FLOW_PYTHON_PACKAGES: z.string().optional(),
 })
 
 /** Their names: each stands in the table of README.md. */
@@ -80,6 +81,8 @@ export type Config = {
   mail_from: string
   sandbox_workers?: number
   sandbox_floor: 'process' | 'seccomp' | 'bubblewrap'
+  /** The folder of wheels that Python's code may use. */
+  python_packages?: string
 }
 
 export class BadConfig extends Error {}
@@ -124,5 +127,6 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     mail_from: env.FLOW_MAIL_FROM,
     sandbox_workers: env.FLOW_SANDBOX_WORKERS,
     sandbox_floor: env.FLOW_SANDBOX_FLOOR,
+    python_packages: env.FLOW_PYTHON_PACKAGES,
   }
 }

@@ -24,7 +24,13 @@ export async function openPlatform(
   const seal = await openSeal(config)
   const stop = new AbortController()
   const stopping = stop.signal
-  const sandbox = await openSandbox({ workers: config.sandbox_workers, floor: config.sandbox_floor, log, stopping })
+  const sandbox = await openSandbox({
+    workers: config.sandbox_workers,
+    floor: config.sandbox_floor,
+    packages: config.python_packages,
+    log,
+    stopping,
+  })
   const mail = createMail(config, log)
   const fetch = createFetch(config)
   const engine = await openEngine({ database, log, clock })

@@ -23,7 +23,9 @@ export const CodeBlockConfig = z
       .array(z.string().min(1).max(200))
       .max(100)
       .default([])
-      .describe('Packages. The sandbox has none: a block that names any is kept, but not published.'),
+      .describe(
+        'Packages of Python, by name or `name==version`, out of those that the operator has placed. Others are refused at publish.',
+      ),
     timeout_seconds: z.number().min(1).max(300).default(30),
     memory_mb: z.int().min(16).max(512).default(128),
     input_schema: JsonSchema.optional().describe(

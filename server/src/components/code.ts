@@ -5,7 +5,7 @@ import type { FieldError } from '@flow/contract/common'
 import type { Component, ComponentType } from '@flow/contract/components'
 import type { CodeBlockConfig } from '@flow/contract/components/code-block'
 import { compileJsonSchema, ExpressionFault } from '../expressions/expressions.ts'
-import type { Sandbox } from '../sandbox/sandbox.ts'
+import type { Language, Sandbox } from '../sandbox/sandbox.ts'
 import { networkFault } from './code-host.ts'
 
 /** Languages that this platform cannot run, and why. */
@@ -27,13 +27,15 @@ export const blockFaults = (config: CodeBlockConfig): FieldError[] =>
   })
 
 /** What the code asks for that it would not find. */
-function wantsFaults({ dependencies, network }: CodeBlockConfig): FieldError[] {
-  const packages = 'The sandbox has no packages: put what the code needs into the code, and leave "dependencies" empty.'
+function wantsFaults(sandbox: Sandbox, { language, dependencies, network }: CodeBlockConfig): FieldError[] {
+  const packages = sandbox.lacks(language as Language, dependencies).map(({ at, reason }) => {
+    return { field: `config.dependencies.${at}`, message: reason }
+  })
   const hosts = network.flatMap((entry, index) => {
     const message = networkFault(entry)
     return message ? [{ field: `config.network.${index}`, message }] : []
   })
-  return [...(dependencies.length > 0 ? [{ field: 'config.dependencies', message: packages }] : []), ...hosts]
+  return [...packages, ...hosts]
 }
 
 /** What stands in the way of publishing a code block. */
@@ -44,13 +46,14 @@ export async function codeFaults(
   config: Component['config'],
 ): Promise<FieldError[]> {
   if (type !== 'code_block') return []
-  const { language, code, entry_point } = config as CodeBlockConfig
-  const wants = wantsFaults(config as CodeBlockConfig)
+  const { language, code, entry_point, dependencies } = config as CodeBlockConfig
+  const wants = wantsFaults(sandbox, config as CodeBlockConfig)
   const refusal = refused[language]
   if (refusal) return [{ field: 'config.language', message: refusal }, ...wants]
   if (language === 'sql' || language === 'bash') return wants
 
-  const fault = await sandbox.check(code, language, entry_point, tenant)
+  const had = wants.some(({ field }) => field.startsWith('config.dependencies')) ? [] : dependencies
+  const fault = await sandbox.check(code, language, entry_point, tenant, had)
   return fault ? [{ field: 'config.code', message: fault.message }, ...wants] : wants
 }
 

@@ -290,7 +290,7 @@ test('a code block that wants packages, or a network of what are no hosts, is ke
     assert.ok(error instanceof FlowError)
     assert.deepEqual(
       error.details.map(({ field }) => field),
-      ['config.dependencies', 'config.network.1', 'config.network.2'],
+      ['config.dependencies.0', 'config.network.1', 'config.network.2'],
     )
     return refused('CONFLICT')(error)
   })

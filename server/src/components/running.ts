@@ -107,6 +107,7 @@ async function callCode(
   const job = {
     language: config.language as Language,
     code: config.code,
+    dependencies: config.dependencies,
     entry_point: entry_point ?? config.entry_point,
     input,
     tenant: ctx.organization_id,

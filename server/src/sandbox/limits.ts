@@ -9,6 +9,8 @@ export const limits = {
   typescript_source: 256 * KiB,
   javascript_source: MiB,
   python_source: MiB,
+  /** Of Python, all of a block's, in base64. */
+  packages: 6 * MiB,
   input: 8 * MiB,
   output: MiB,
   /** Callers, the database and JSON.stringify itself recurse over an answer. */

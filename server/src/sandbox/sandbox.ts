@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os'
 import type { Isolation, IsolationLevel } from './isolation.ts'
 import { levels } from './isolation.ts'
 import { limits } from './limits.ts'
+import { type Package, Packages } from './packages.ts'
 import { type Log, Pool, type PoolStats } from './pool.ts'
 import type { Fault, FaultCode, Job, Language, Verdict } from './verdict.ts'
 
@@ -18,7 +19,15 @@ export type Sandbox = {
   /** Rejects only with `SandboxUnavailable`: nothing has run then. */
   run(job: Job): Promise<Verdict>
   /** Does it parse and export the entry point? Its top level is evaluated, in a worker like everything else. */
-  check(code: string, language: Language, entry_point: string, tenant?: string): Promise<Fault | undefined>
+  check(
+    code: string,
+    language: Language,
+    entry_point: string,
+    tenant?: string,
+    dependencies?: string[],
+  ): Promise<Fault | undefined>
+  /** Of each dependency that a block in this language can't have, its place and a sentence. */
+  lacks(language: Language, dependencies: string[]): { at: number; reason: string }[]
   close(): Promise<void>
   /** What stands between a guest and the machine, as tested by the workers themselves when they started. */
   readonly isolation: Isolation
@@ -28,22 +37,42 @@ export type Sandbox = {
 /** Returns before a worker is up, unless a floor has to be made sure of first; a run that comes early waits. Rejects
  *  when the floor can't be reached here. */
 export async function openSandbox(
-  options: { workers?: number; floor?: IsolationLevel; log?: Log; stopping?: AbortSignal } = {},
+  options: {
+    workers?: number
+    floor?: IsolationLevel
+    /** The folder of Python's packages. */
+    packages?: string
+    log?: Log
+    stopping?: AbortSignal
+  } = {},
 ): Promise<Sandbox> {
   const floor = options.floor ?? 'process'
   const { workers = availableParallelism(), log, stopping } = options
+  const packages = Packages.open(options.packages)
   const javascript = new Pool({ engine: 'javascript', workers, floor, log, stopping })
   const python = new Pool({ engine: 'python', workers, floor, log, stopping })
   const poolFor = (language: Language) => (language === 'python' ? python : javascript)
   if (floor !== 'process') await javascript.firstWorker()
 
   return {
-    run: (job) => run(poolFor(job.language), job),
-    async check(code, language, entry_point, tenant = 'check') {
-      const order = { code, language, entry_point, tenant, timeout_ms: limits.check_ms[language], memory_mb: 64 }
+    run: (job) => run(poolFor(job.language), packages, job),
+    async check(code, language, entry_point, tenant = 'check', dependencies = []) {
+      const wheels = loaded(packages, language, dependencies)
+      if ('refused' in wheels) return wheels.refused
+      const order = {
+        ...wheels,
+        code,
+        language,
+        entry_point,
+        tenant,
+        timeout_ms: limits.check_ms[language],
+        memory_mb: 64,
+      }
       const verdict = await poolFor(language).submit(order)
       return verdict.status === 'error' ? verdict.error : undefined
     },
+    lacks: (language, dependencies) =>
+      language === 'python' ? packages.lacks(dependencies) : dependencies.map((_, at) => ({ at, reason: NO_PACKAGES })),
     async close() {
       await Promise.all([javascript.close(), python.close()])
     },
@@ -67,7 +96,24 @@ const together = (a: PoolStats, b: PoolStats): PoolStats => ({
   lost: a.lost + b.lost,
 })
 
-async function run(pool: Pool, job: Job): Promise<Verdict> {
+const NO_PACKAGES = 'There are packages for Python only: put what the code needs into the code.'
+
+function loaded(
+  packages: Packages,
+  language: Language,
+  dependencies: string[],
+): { packages?: Package[] } | { refused: Fault } {
+  if (dependencies.length === 0) return {}
+  if (language !== 'python') return { refused: { code: 'import_refused', message: NO_PACKAGES } }
+  try {
+    return { packages: packages.load(dependencies) }
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    return { refused: { code: 'import_refused', message } }
+  }
+}
+
+async function run(pool: Pool, packages: Packages, job: Job): Promise<Verdict> {
   const input = asJson(job.input)
   if (input === undefined) return refused('input_not_json', 'The input is not JSON.')
   if (input.length > limits.input) {
@@ -78,10 +124,13 @@ async function run(pool: Pool, job: Job): Promise<Verdict> {
   }
   if (job.signal?.aborted) return refused('cancelled', 'It was cancelled before it began.')
 
+  const wheels = loaded(packages, job.language, job.dependencies ?? [])
+  if ('refused' in wheels) return refused('import_refused', wheels.refused.message)
+
   const { code, language, entry_point, tenant, signal, host } = job
   const timeout_ms = Math.min(Math.max(1, job.timeout_ms), limits.timeout_ms_max)
   const memory_mb = Math.min(Math.max(limits.memory_mb_min, job.memory_mb), limits.memory_mb_max)
-  return pool.submit({ code, language, entry_point, tenant, timeout_ms, memory_mb, input, signal, host })
+  return pool.submit({ ...wheels, code, language, entry_point, tenant, timeout_ms, memory_mb, input, signal, host })
 }
 
 function asJson(input: unknown): string | undefined {

@@ -2,6 +2,7 @@
 
 import { hash } from 'node:crypto'
 import { limits } from './limits.ts'
+import type { Package } from './packages.ts'
 import {
   FAULT_CODES,
   type Fault,
@@ -15,6 +16,7 @@ import type { Spending } from './wire.ts'
 
 export type Order = {
   code: string
+  packages?: Package[]
   language: Language
   entry_point: string
   tenant: string
@@ -60,7 +62,8 @@ export class Task {
   constructor(order: Order, onSettled: (task: Task) => void) {
     this.order = order
     this.tenant = order.tenant
-    this.key = hash('sha256', `${order.language}\n${order.code}`, 'base64')
+    const digests = order.packages?.map(({ digest }) => `${digest}\n`).join('') ?? ''
+    this.key = hash('sha256', `${order.language}\n${digests}${order.code}`, 'base64')
     this.#onSettled = onSettled
     this.verdict = new Promise((resolve) => {
       this.#resolve = resolve

@@ -10,6 +10,8 @@ export type Job = {
   language: Language
   /** An ES module that imports nothing; or a module of Python. */
   code: string
+  /** Packages of Python, by name or name==version. */
+  dependencies?: string[]
   /** The name of the exported function that is called; `default` for the default export. In Python, of a function. */
   entry_point: string
   /** JSON: the function's one argument. In Python an object names the parameters. */

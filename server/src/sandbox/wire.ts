@@ -3,6 +3,7 @@
  *  exactly one `done`, `wait` or `skip`, in order: so the server always knows whether the worker computes, and what.
  *  The worker has no timers and no other doings of its own. */
 
+import { keeping } from './limits.ts'
 import type { Fault, Language, LogEntry } from './verdict.ts'
 
 export type ToWorker =
@@ -12,6 +13,8 @@ export type ToWorker =
       key: string
       /** Left out when the worker still keeps the source under this key. */
       code?: string
+      /** In base64; they come and are kept with the source. */
+      packages?: string[]
       language: Language
       entry_point: string
       /** Left out, only the module is loaded and its entry point looked for. */
@@ -21,6 +24,10 @@ export type ToWorker =
     }
   | { t: 'ret'; id: number; call: number; ok: boolean; value: string }
   | { t: 'drop'; id: number }
+
+/** What a source counts for among those that are kept; both ends reckon alike. */
+export const sourceSize = (code: string, packages: string[] = []): number =>
+  packages.reduce((sum, { length }) => sum + length, code.length + keeping.source_overhead)
 
 export type FromWorker =
   | { t: 'ready'; layers: string[]; gaps: string[] }

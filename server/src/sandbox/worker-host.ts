@@ -13,7 +13,7 @@ import { dieFirst, residentBytes } from './proc.ts'
 import { Recent } from './recent.ts'
 import { Slate } from './slate.ts'
 import { parsed, type Task } from './task.ts'
-import type { FromWorker, ToWorker } from './wire.ts'
+import { type FromWorker, sourceSize, type ToWorker } from './wire.ts'
 
 export type WorkerEvents = {
   onUp(worker: WorkerHost): void
@@ -139,7 +139,8 @@ export class WorkerHost implements Seat {
   begin(task: Task): void {
     const { code, language, entry_point, input, memory_mb } = task.order
     const isKept = this.#sources.get(task.key) === true
-    if (!isKept) this.#sources.set(task.key, true, code.length + keeping.source_overhead)
+    const packages = task.order.packages?.map(({ content }) => content)
+    if (!isKept) this.#sources.set(task.key, true, sourceSize(code, packages))
     task.sent()
     this.#tasks.set(task.id, task)
     this.#step(task, true, {
@@ -147,6 +148,7 @@ export class WorkerHost implements Seat {
       id: task.id,
       key: task.key,
       code: isKept ? undefined : code,
+      packages: isKept ? undefined : packages,
       language,
       entry_point,
       input,

@@ -5,7 +5,8 @@ import type { ToWorker } from '../wire.ts'
 import type { Line, Run } from './run.ts'
 
 export type Order = Extract<ToWorker, { t: 'run' }>
-export type Source = { text: string; filename: string }
+/** `packages` in base64. */
+export type Source = { text: string; filename: string; packages?: string[] }
 
 export interface Engine {
   /** Between two steps there is time to make what the next may need. */

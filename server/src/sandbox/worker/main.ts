@@ -8,7 +8,7 @@ import { keeping, sharing } from '../limits.ts'
 import { Recent } from '../recent.ts'
 import { ENTRY_BYTES, SLATE_ENTRIES } from '../slate.ts'
 import type { Fault } from '../verdict.ts'
-import type { FromWorker, ToWorker } from '../wire.ts'
+import { type FromWorker, sourceSize, type ToWorker } from '../wire.ts'
 import { type Engine, NEVER, type Order, type Source } from './engine.ts'
 import { lock } from './lock.ts'
 import type { Run } from './run.ts'
@@ -16,7 +16,9 @@ import { readSource } from './source.ts'
 
 class Worker {
   readonly #engine: Engine
-  readonly #sources = new Recent<{ code: string; read?: Source | { refused: Fault } }>(keeping.sources_size)
+  readonly #sources = new Recent<{ code: string; packages?: string[]; read?: Source | { refused: Fault } }>(
+    keeping.sources_size,
+  )
   readonly #runs = new Map<number, Run>()
   #breathed = 0
   /** The stripper of types broke. It does not mend: what it read before can still be run. */
@@ -56,16 +58,17 @@ class Worker {
   }
 
   #sourceOf(order: Order): Source | { refused: Fault } | undefined {
-    const kept = order.code === undefined ? this.#sources.get(order.key) : { code: order.code }
+    const kept =
+      order.code === undefined ? this.#sources.get(order.key) : { code: order.code, packages: order.packages }
     if (!kept) return undefined
-    if (order.code !== undefined) this.#sources.set(order.key, kept, order.code.length + keeping.source_overhead)
+    if (order.code !== undefined) this.#sources.set(order.key, kept, sourceSize(order.code, order.packages))
     if (kept.read) return kept.read
     if (this.#isSpoiled && order.language === 'typescript') return undefined
     const read = readSource(kept.code, order.language)
     if ('isSpoiled' in read) this.#isSpoiled = true
-    kept.read = read
+    kept.read = 'refused' in read ? read : { ...read, packages: kept.packages }
     kept.code = ''
-    return read
+    return kept.read
   }
 
   async #continue({ id, call, ok, value }: Extract<ToWorker, { t: 'ret' }>): Promise<void> {

@@ -19,14 +19,24 @@ export async function runCode(call: NodeCall, input: unknown, index?: number): P
   const { block, at, tenant, signal } = call
   if (!block)
     throw new NodeFailure('COMPONENT_MISSING', 'The code block is not part of this execution.', { is_final: true })
-  const { language, code, entry_point, timeout_seconds, memory_mb } = block.config
+  const { language, code, dependencies, entry_point, timeout_seconds, memory_mb } = block.config
   if (!isLanguage(language)) {
     throw new NodeFailure('LANGUAGE_UNAVAILABLE', `Code in ${language} cannot be run here yet.`, { is_final: true })
   }
   assertFits(block.checkInput, input, 'INVALID_INPUT', 'The input does not fit the schema of the code block')
 
   const seconds = Math.min(timeout_seconds, at.node.timeout_seconds ?? timeout_seconds)
-  const job = { language, code, entry_point, input, tenant, timeout_ms: seconds * 1000, memory_mb, signal }
+  const job = {
+    language,
+    code,
+    dependencies,
+    entry_point,
+    input,
+    tenant,
+    timeout_ms: seconds * 1000,
+    memory_mb,
+    signal,
+  }
   const context = { ...call.about, attempt: call.attempt, ...(index === undefined ? {} : { index }) }
   const host = hostOf({
     network: block.config.network,

@@ -74,14 +74,14 @@ class Hosting:
         while missing > 0:
             parts.append(os.read(0, missing))
             missing -= len(parts[-1])
-        return number, bool(is_good), b''.join(parts).decode('utf-8', 'surrogatepass')
+        return number, bool(is_good), b''.join(parts)
 
     def hear(self):
         """Waits for one answer and gives it to whoever waits for it."""
         number, is_good, value = self.read()
         on_answer = self.waiting.pop(number, None)
         if on_answer:
-            on_answer(is_good, value)
+            on_answer(is_good, value.decode('utf-8', 'replace'))
 
     def hear_until(self, what, text):
         answers = []
@@ -349,11 +349,76 @@ def describe(error, name, is_loading=False):
     return json.dumps(told).encode()
 
 
+def provide(wheels):
+    """Puts the packages before those of the standard library, each a zip that lies in memory."""
+    import importlib.abc
+    import importlib.metadata
+    import importlib.resources.abc
+    import importlib.util
+    import zipfile
+
+    class Resources(importlib.resources.abc.TraversableResources):
+        def __init__(self, path):
+            self.path = path
+
+        def files(self):
+            return self.path
+
+    class Wheel(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
+        def __init__(self, content):
+            self.zip = zipfile.ZipFile(io.BytesIO(content))
+            self.names = set(self.zip.namelist())
+            self.about = next(name.split('/')[0] for name in self.names if '.dist-info/' in name)
+            self.folder = f'/packages/{self.about}/'
+
+        def find_spec(self, name, path=None, target=None):
+            stem = name.replace('.', '/')
+            for file, is_package in ((f'{stem}/__init__.py', True), (f'{stem}.py', False)):
+                if file in self.names:
+                    where = self.folder + file
+                    return importlib.util.spec_from_file_location(
+                        name,
+                        where,
+                        loader=self,
+                        submodule_search_locations=[where.rpartition('/')[0]] if is_package else None,
+                    )
+            return None
+
+        def get_filename(self, name):
+            return self.find_spec(name).origin
+
+        def get_data(self, path):
+            try:
+                return self.zip.read(path.removeprefix(self.folder))
+            except KeyError:
+                raise OSError(errno.ENOENT, 'There is no such file', path) from None
+
+        def get_resource_reader(self, name):
+            return Resources(zipfile.Path(self.zip, name.replace('.', '/') + '/'))
+
+        def find_distributions(self, context=importlib.metadata.DistributionFinder.Context()):
+            is_named = context.name is None or Prepared(context.name).normalized == Prepared(self.project).normalized
+            return [importlib.metadata.PathDistribution(zipfile.Path(self.zip, self.about + '/'))] if is_named else []
+
+        @property
+        def project(self):
+            return self.about.partition('-')[0]
+
+    Prepared = importlib.metadata.Prepared
+    sys.meta_path[:0] = map(Wheel, wheels)
+
+
 def load():
     """Reads the source from the host and evaluates it. Whether it may be called is told by how it ends."""
     global main, name, entry_point
     order = json.loads(host.read()[2])
     name, entry_point = order['name'], order['entry_point']
+    wheels = [host.read()[2] for _ in range(order['packages'])]
+    try:
+        if wheels:
+            provide(wheels)
+    except Exception as error:
+        return end('threw', describe(error, name))
     module = types.ModuleType('main')
     module.__file__ = name
     try:

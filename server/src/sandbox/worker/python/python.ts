@@ -54,7 +54,7 @@ export class Python implements Engine {
       template_bytes: template?.bytes ?? this.#ground.memory.length,
       line,
     })
-    if (!template) await this.#load(run, order, source.text)
+    if (!template) await this.#load(run, order, source)
     if (run.ending) return run
     if (order.input === undefined) run.ending = { output: 'null' }
     else await run.start(order.input)
@@ -63,9 +63,9 @@ export class Python implements Engine {
 
   /** The module's top level is evaluated once and kept, unless it looked at the clock or at chance: then what it found
    *  would be every later call's too, and it is evaluated anew for each. */
-  async #load(run: PythonRun, order: Order, text: string): Promise<void> {
+  async #load(run: PythonRun, order: Order, source: Source): Promise<void> {
     const { machine } = run
-    await run.load(text, order.entry_point)
+    await run.load(source, order.entry_point)
     if (run.ending || machine.hasLookedOut || machine.interruption) return
     const made = machine.template(this.#ground, python.template_bytes_max)
     if (made) this.#templates.set(keyOf(order), made, made.pages.size * PAGE)

@@ -1,6 +1,7 @@
 /** One run of Python: loaded, called, continued with each of the host's answers, ended once. */
 
 import type { Fault } from '../../verdict.ts'
+import type { Source } from '../engine.ts'
 import { Answer } from '../guest.ts'
 import { type Ending, OUT_OF_MEMORY, Run, STACK_OVERFLOW } from '../run.ts'
 import { Exited, type Machine } from './machine.ts'
@@ -10,10 +11,11 @@ export class PythonRun extends Run<Machine> {
   #isCalled = false
   isLoaded = false
 
-  load(source: string, entryPoint: string): Promise<void> {
-    const order = { source, name: this.filename, entry_point: entryPoint }
+  load({ text, packages = [] }: Source, entryPoint: string): Promise<void> {
+    const order = { source: text, name: this.filename, entry_point: entryPoint, packages: packages.length }
     return this.#step(() => {
       this.#give(0, true, JSON.stringify(order))
+      for (const wheel of packages) this.#give(0, true, Buffer.from(wheel, 'base64'))
       return this.machine.run('load()')
     })
   }
@@ -50,7 +52,7 @@ export class PythonRun extends Run<Machine> {
     this.leave(mark)
   }
 
-  #give(call: number, isGood: boolean, value: string): void {
+  #give(call: number, isGood: boolean, value: string | Buffer): void {
     const text = Buffer.from(value)
     this.machine.give(Buffer.concat([Buffer.from(`${call} ${isGood ? 1 : 0} ${text.length}\n`), text]))
   }
