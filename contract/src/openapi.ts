@@ -68,7 +68,9 @@ function operationObject(domain: string, name: string, operation: Operation): Sc
 
 function describe(operation: Operation): string {
   const needs = { public: 'Needs no credentials.', authenticated: 'Needs any valid credential.' }
-  const permission = needs[operation.permission as 'public'] ?? `Needs the permission \`${operation.permission}\`.`
+  const reach = operation.narrows ? '; a role in one solution is enough for what is in that' : ''
+  const permission =
+    needs[operation.permission as 'public'] ?? `Needs the permission \`${operation.permission}\`${reach}.`
   const refusals = (operation.refusals ?? []).map((refusal) => `- ${refusal}`).join('\n')
   return [operation.description, permission, refusals && `Refusals:\n${refusals}`].filter(Boolean).join('\n\n')
 }

@@ -90,7 +90,34 @@ export const SolutionComponent = z
   .meta({ id: 'SolutionComponent', description: 'A component, as it is in a solution.' })
 export type SolutionComponent = z.infer<typeof SolutionComponent>
 
+export const ImportedSolution = Solution.extend({
+  imported: z.array(
+    z.object({
+      slug: Slug.describe('As it was called where it comes from.'),
+      arrived_as: Slug,
+      component_id: Id,
+      action: z.enum(['created', 'renamed', 'skipped']),
+    }),
+  ),
+}).meta({ id: 'ImportedSolution', description: 'A solution that has come in, and what became of each component.' })
+export type ImportedSolution = z.infer<typeof ImportedSolution>
+
 const solution_id = Id
+const coming = {
+  on_conflict: z
+    .enum(['fail', 'rename', 'skip'])
+    .default('fail')
+    .describe(
+      'What becomes of a slug that is taken. `fail`: nothing is brought in, and each is named. `rename`: it gets a ' +
+        'number, and so do all references to it. `skip`: what is there is used instead, if it is of the same type; a ' +
+        'solution that is there gets the components.',
+    ),
+  visibility_level: VisibilityLevel.default('workspace'),
+  arm_triggers: z
+    .boolean()
+    .default(false)
+    .describe('Whether workflows are set off from now on. Otherwise not before they are saved or published again.'),
+}
 const mermaid_source = z
   .string()
   .max(65_536)
@@ -232,6 +259,51 @@ export const solutions = {
     summary: 'Take a component out of a solution. The component itself stays.',
     input: z.object({ solution_id, component_id: Id }),
     refusals: ['CONFLICT: the solution is completed or archived.'],
+  },
+  export: {
+    method: 'GET',
+    path: '/solutions/{solution_id}/export',
+    permission: 'solutions.read',
+    narrows: true,
+    summary: 'Download a solution as one file, `flow-solution.yaml`.',
+    description:
+      'With its components, their drafts and published versions, and all that those use. The same content gives the ' +
+      'same bytes: exported, imported into an empty workspace and exported again.',
+    downloads: 'application/yaml',
+    input: z.object({ solution_id }),
+    refusals: ['CONFLICT: it would be larger than 5 MiB.'],
+  },
+  import: {
+    method: 'POST',
+    path: '/solutions/import',
+    permission: 'solutions.write',
+    summary: 'Make a solution of a file that was exported.',
+    description: 'All of it, or nothing. What is wrong in the file is named with its line and column.',
+    creates: '/solutions/{solution_id}',
+    body_bytes_max: 12 * 1024 * 1024,
+    input: z.object({ file: z.string().min(1).describe('The text of the file, up to 5 MiB.'), ...coming }),
+    output: ImportedSolution,
+    refusals: [
+      'CONFLICT: slugs are taken, or the address of a webhook; each is named.',
+      'VALIDATION_ERROR: the file is no sound solution; each fault is named with its place.',
+    ],
+  },
+  clone: {
+    method: 'POST',
+    path: '/solutions/{solution_id}/clone',
+    permission: 'solutions.read',
+    narrows: true,
+    summary: 'Copy a solution with its components, into a workspace in which you may write.',
+    description:
+      'Also one that another workspace or, in the marketplace, another organization shows. It begins as a draft.',
+    creates: '/solutions/{solution_id}',
+    input: z.object({
+      solution_id,
+      target_workspace_id: Id.optional().describe('A workspace of your organization; the current one without it.'),
+      ...coming,
+    }),
+    output: ImportedSolution,
+    refusals: ['FORBIDDEN: you may not write in the target workspace.', 'CONFLICT: slugs are taken there.'],
   },
   deploy: {
     method: 'POST',

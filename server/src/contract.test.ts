@@ -53,6 +53,7 @@ const bodies: Record<string, Record<string, unknown>> = {
   'tasks.complete': { data: {} },
   'tasks.delegate': { assignees: ['nobody@example.com'] },
   'solutions.create': { name: 'Walked', slug: 'walked' },
+  'solutions.import': { file: 'format: flow-solution/1' },
   'solutions.addComponent': {
     component: {
       type: 'schema',

@@ -27,6 +27,15 @@ import { dropTrigger, keepTrigger } from './triggers.ts'
 
 export { hostOf } from './code-host.ts'
 export { examine } from './examining.ts'
+export {
+  type Arrival,
+  bringIn,
+  type MovingComponent,
+  type MovingRow,
+  movingFaults,
+  movingOf,
+  namesIn,
+} from './moving.ts'
 export { type Resolved, resolve } from './references.ts'
 export { referencesOf } from './rules.ts'
 export { jsonSchemaOf } from './schema-rules.ts'

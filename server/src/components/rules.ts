@@ -29,7 +29,8 @@ export const referencesOf = (type: ComponentType, config: Component['config']): 
 export const configDifferences = (type: ComponentType, before: unknown, after: unknown): Change[] =>
   differences(withDefaults(type, before), withDefaults(type, after))
 
-function withDefaults(type: ComponentType, config: unknown): unknown {
+/** As its type has it now; what does not fit is left as it is stored. */
+export function withDefaults(type: ComponentType, config: unknown): unknown {
   const parsed = configs[type].safeParse(config)
   return parsed.success ? parsed.data : config
 }

@@ -203,6 +203,21 @@ test('a skeleton of every type is sound, and what can be published can be publis
   }
 })
 
+test('each type that a workflow runs is a node of the skeleton, and runs', async () => {
+  const { alice } = await newOrganization()
+  const mermaid_source = 'flowchart LR\n  a[Read] --> b{{Shape}} --> c[\\Check/] --> d>Ask] --> e[[Decide]]'
+  const { skeleton } = await alice.solutions.create({ name: 'Whole', slug: 'whole', mermaid_source })
+
+  const workflow_id = skeleton?.workflow_id ?? ''
+  const run = await alice.workflows.execute({ workflow_id, input: { amount: 1 } }, { wait: 30 })
+
+  assert.equal(run.status, 'completed', JSON.stringify(run.error))
+  assert.deepEqual(
+    run.nodes.map(({ type }) => type),
+    ['code_block', 'transform', 'validation', 'prompt', 'workflow'],
+  )
+})
+
 test('decisions with answers of their own lead where the answer is', async () => {
   const { alice } = await newOrganization()
   const mermaid_source = `flowchart TD

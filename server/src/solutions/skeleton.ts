@@ -59,8 +59,13 @@ export function freeSlug(slug: string, taken: ReadonlySet<string>): string {
 
 // ---- the workflow
 
+/** Components that are nodes of a workflow, of the same name. */
+const runnable = ['code_block', 'prompt', 'transform', 'validation', 'workflow'] as const
+type Runnable = (typeof runnable)[number]
+const isRunnable = (meaning: Meaning): meaning is Runnable => runnable.some((each) => each === meaning)
+
 type WorkflowNode =
-  | { id: string; type: 'code_block' | 'workflow'; label: string; component_ref: string }
+  | { id: string; type: Runnable; label: string; component_ref: string }
   | { id: string; type: 'condition'; label: string; condition: string }
 type WorkflowEdge = { source: string; target: string; condition?: string }
 export type FlowchartWorkflow = { nodes: WorkflowNode[]; edges: WorkflowEdge[] }
@@ -109,7 +114,7 @@ export function workflowOf(
 const none = { shape: '', classes: [] }
 
 const runs = (node: FlowchartNode | undefined): boolean =>
-  node !== undefined && ['code_block', 'workflow', 'branch'].includes(meaningOf(node))
+  node !== undefined && (isRunnable(meaningOf(node)) || meaningOf(node) === 'branch')
 
 /** Why a node of the flowchart is none of the workflow, where one could think that it is. */
 function passedOver(node: FlowchartNode): string | undefined {
@@ -191,9 +196,8 @@ const isBoolean = (label: string) => Object.hasOwn(spoken, label.toLowerCase())
 
 function nodeOf(node: FlowchartNode, id: string, slug: string | undefined, answers: string[] = []): WorkflowNode {
   const label = node.label.slice(0, LABEL_MAX)
-  if (slug !== undefined) {
-    return { id, type: meaningOf(node) === 'workflow' ? 'workflow' : 'code_block', label, component_ref: slug }
-  }
+  const meaning = meaningOf(node)
+  if (slug !== undefined && isRunnable(meaning)) return { id, type: meaning, label, component_ref: slug }
   // Whoever fills the skeleton writes the question here; until then the first answer is given.
   const [first] = answers
   const condition = first === undefined || answers.every(isBoolean) ? 'true' : JSON.stringify(first)

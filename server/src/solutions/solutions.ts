@@ -9,20 +9,25 @@ import type { Page } from '@flow/contract/common'
 import type { Parsed } from '@flow/contract/operation'
 import type { solutions as contract, Solution, SolutionComponent } from '@flow/contract/solutions'
 import * as components from '../components/components.ts'
-import { type Context, newId } from '../context.ts'
+import type { Context } from '../context.ts'
 import { conflict, Failure, invalid, notFound } from '../failure.ts'
 import { moveGrants } from '../users/users.ts'
+import { get, getForUpdate, insert } from './finding.ts'
 import { type Flowchart, readFlowchart } from './flowchart.ts'
 import { COMPONENTS_MAX, makeSkeleton, tooMany } from './making.ts'
-import { closedFault, isOpen, transitionFault, versionOrder } from './rules.ts'
+import { clone, exportFile, importFile, prepareImport } from './moving.ts'
+import { closedFault, isOpen, transitionFault } from './rules.ts'
 import * as store from './store.ts'
 
 type Ops = typeof contract
 
-/** Flowcharts are read before the transaction begins. */
+export { clone, exportFile as export, get, importFile as import }
+
+/** Flowcharts and files are read before the transaction begins. */
 export const prepares = {
   create: async (_: Context, { mermaid_source }: Parsed<Ops['create']>) => flowchartOf(mermaid_source),
   update: async (_: Context, { mermaid_source }: Parsed<Ops['update']>) => flowchartOf(mermaid_source),
+  import: prepareImport,
 }
 
 const flowchartOf = async (source: string | null | undefined): Promise<Flowchart | undefined> =>
@@ -46,12 +51,6 @@ export async function create(ctx: Context, input: Parsed<Ops['create']>, flowcha
   else if (before)
     await store.replace(ctx, { ...made, mermaid_source: before.mermaid_source, skeleton: before.skeleton })
   return get(ctx, { solution_id: id })
-}
-
-export async function get(ctx: Context, { solution_id }: { solution_id: string }): Promise<Solution> {
-  const solution = (await store.find(ctx, solution_id)) ?? (await store.findShown(ctx, solution_id))
-  if (!solution) throw notFound('solution', solution_id)
-  return solution
 }
 
 export async function update(ctx: Context, input: Parsed<Ops['update']>, flowchart?: Flowchart): Promise<Solution> {
@@ -129,24 +128,6 @@ export async function deploy(ctx: Context, input: Parsed<Ops['deploy']>): Promis
 }
 
 // ---- what they share
-
-/** One of the workspace, locked: what is shown by others can be read, not changed. */
-async function getForUpdate(ctx: Context, solution_id: string): Promise<Solution> {
-  if (!(await store.lock(ctx, solution_id))) throw notFound('solution', solution_id)
-  return get(ctx, { solution_id })
-}
-
-type New = Pick<Solution, 'slug' | 'version' | 'name' | 'description' | 'status' | 'visibility_level'>
-
-async function insert(ctx: Context, made: New): Promise<string> {
-  const id = newId()
-  const version_order = versionOrder(made.version)
-  const by = { created_at: ctx.now, created_by: ctx.actor.user_id }
-  if (await store.insert(ctx, { ...made, ...by, id, version_order, mermaid_source: null })) return id
-  throw conflict(`There is a version ${made.version} of "${made.slug}" already. Choose another version, or slug.`, [
-    { field: 'version', message: 'It is taken.' },
-  ])
-}
 
 async function assertBecomes(ctx: Context, before: Solution, status: Solution['status']): Promise<void> {
   const fault = transitionFault(before, status)

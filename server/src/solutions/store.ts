@@ -3,7 +3,8 @@
 
 import type { Page } from '@flow/contract/common'
 import type { Parsed } from '@flow/contract/operation'
-import type { Solution, SolutionComponent, solutions } from '@flow/contract/solutions'
+import type { Skeleton, Solution, SolutionComponent, solutions } from '@flow/contract/solutions'
+import type { MovingRow } from '../components/components.ts'
 import type { Context, Scope } from '../context.ts'
 import { json, raw, type Sql, sql } from '../db/db.ts'
 import { matching, page } from '../db/page.ts'
@@ -246,3 +247,54 @@ export const unfinished = (at: Scope, solution_id: string) =>
     select c.id, c.slug, c.type from ${members}
     where sc.solution_id = ${solution_id} and sc.organization_id = ${at.organization_id} and c.published_version is null
     order by c.slug limit 100`)
+
+// ---- what moves
+
+type Content = MovingRow & { is_member: boolean }
+
+/** The components of a solution of this organization and all that those use, with their published versions. */
+export const contents = (at: Scope, solution_id: string): Promise<Content[]> =>
+  at.db.many<Content>(sql`
+    select c.id, c.slug, c.type, c.name, c.description, c.tags, c.status, c.status_reason, c.version,
+      c.published_version, c.config, sc.component_id is not null as is_member,
+      (select jsonb_agg(jsonb_build_object('version', v.version, 'changelog', v.changelog, 'config', v.config))
+        from component_versions v where v.component_id = c.id and v.status = 'published') as versions
+    from components c
+    left join solution_components sc on sc.component_id = c.id and sc.solution_id = ${solution_id}
+    where c.organization_id = ${at.organization_id}
+      and c.id in (select flow_components_used(array[${solution_id}::uuid]))`)
+
+/** The same of what another organization shows. */
+export const shownContents = (at: Scope, solution_id: string): Promise<Content[]> =>
+  at.db.many<Content>(sql`
+    select c.id, c.slug, c.type, c.name, c.description, c.tags, c.status, c.status_reason, c.version,
+      c.published_version, c.config, sc.added_at is not null as is_member, sc.versions
+    from flow_marketplace_components(${solution_id}) sc,
+      lateral jsonb_populate_record(null::components, sc.component) c`)
+
+/** What the flowchart of a solution was made into, also of what another organization shows. */
+export const skeletonOf = async (at: Scope, id: string): Promise<Skeleton | null> =>
+  (
+    await at.db.maybe<{ skeleton: Skeleton | null }>(sql`
+      select s.skeleton from solutions s where s.id = ${id} and s.organization_id = ${at.organization_id}
+      union all select s.skeleton from flow_marketplace() s
+      where s.id = ${id} and s.organization_id <> ${at.organization_id}`)
+  )?.skeleton ?? null
+
+/** Whether there is such a version in the workspace, whoever may see it. */
+export const findVersion = (at: Scope, slug: string, version: string): Promise<{ id: string } | undefined> =>
+  at.db.maybe(sql`
+    select id from solutions where workspace_id = ${at.workspace_id} and slug = ${slug} and version = ${version}`)
+
+/** The slugs of solutions that are taken, with numbers behind them or without. */
+export async function slugsLike(at: Scope, slug: string): Promise<Set<string>> {
+  const rows = await at.db.many<{ slug: string }>(sql`
+    select distinct slug from solutions
+    where workspace_id = ${at.workspace_id} and (slug = ${slug} or regexp_replace(slug, '-\\d+$', '') = ${slug})`)
+  return new Set(rows.map((row) => row.slug))
+}
+
+export const componentsBySlug = (at: Scope, slugs: string[]) =>
+  at.db.many<Pick<SolutionComponent, 'id' | 'slug' | 'type'>>(sql`
+    select c.id, c.slug, c.type from components c
+    where c.workspace_id = ${at.workspace_id} and c.slug = any(${slugs})`)

@@ -96,6 +96,9 @@ test('every reading of a solution shows it to whom its visibility allows, and is
       const asked = {
         get: () => client.solutions.get({ solution_id }),
         listVersions: () => client.solutions.listVersions({ solution_id }),
+        export: async () => {
+          for await (const _ of client.solutions.export({ solution_id }));
+        },
         listComponents: () => client.solutions.listComponents({ solution_id }),
       }
       for (const [operation, answer] of Object.entries(asked)) {
