@@ -70,6 +70,7 @@ const allowedInside = {
 } as const
 
 const FCNTL = 72
+const F_DUPFD = 0
 const F_SETFL = 4
 const CLONE = 56
 const CLONE3 = 435
@@ -87,8 +88,9 @@ export function filterInside(pid: number): Uint8Array {
     ...opening,
     ...allowed,
     // Flags of its own files, which Node puts right when it exits.
-    [JUMP_EQUAL, 0, 4, FCNTL],
+    [JUMP_EQUAL, 0, 5, FCNTL],
     [LOAD, 0, 0, argumentAt(1)],
+    [JUMP_EQUAL, 2, 0, F_DUPFD],
     [JUMP_AT_LEAST, 1, 0, F_SETFL + 1],
     allow,
     refuse(EPERM),
