@@ -12,7 +12,8 @@ import type {
 import type { Parsed } from '@flow/contract/operation'
 import { assertBudget } from '../billing/billing.ts'
 import type { Context } from '../context.ts'
-import { conflict, invalid, notFound } from '../failure.ts'
+import { conflict, invalid, notFound, unavailable } from '../failure.ts'
+import { SandboxUnavailable } from '../sandbox/sandbox.ts'
 import { codeFaults } from './code.ts'
 import { configFaults, digestOf, parseConfig, referencesOf } from './rules.ts'
 import { openSession, type Ran, type Session } from './running.ts'
@@ -43,10 +44,15 @@ export async function examine(ctx: Context, input: Parsed<Ops['publish']>): Prom
     ...configFaults(type, parsed),
     ...(kindOf(type).publishFaults?.(parsed) ?? []),
     ...(await referenceFaults(ctx, type, parsed, id)),
-    ...(await codeFaults(ctx.platform.sandbox, ctx.organization_id, type, parsed)),
+    ...(await codeFaults(ctx.platform.sandbox, ctx.organization_id, type, parsed).catch(whenFull)),
   ]
   if (faults.length > 0) return { digest, faults }
   return { digest, faults: await exampleFaults(ctx, component, parsed) }
+}
+
+/** Nothing has been found out then. */
+function whenFull(error: unknown): never {
+  throw error instanceof SandboxUnavailable ? unavailable(error.message) : error
 }
 
 /** Runs a component with the input, or all of its examples. */

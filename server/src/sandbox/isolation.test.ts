@@ -11,8 +11,9 @@ import { outputOf } from './testing.ts'
 const sandbox = await openSandbox({ workers: 2 })
 after(() => sandbox.close())
 await outputOf(sandbox, 'export const main = () => 1')
-const [worker] = sandbox.stats().workers
-const pid = worker?.pid ?? 0
+await outputOf(sandbox, 'def main(): return 1', {}, { language: 'python' })
+/** One for JavaScript, one for Python. */
+const pids = sandbox.stats().workers.map((worker) => worker.pid ?? 0)
 
 const isFiltering = process.platform === 'linux' && process.arch === 'x64'
 const hasBubblewrap = existsSync('/usr/bin/bwrap')
@@ -63,40 +64,48 @@ test('within bubblewrap a worker sees its own program and nothing else', () => {
 })
 
 test('a worker has no privileges, no user and filters that cannot be taken off', { skip: !isFiltering }, () => {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1]
-  assert.equal(field('NoNewPrivs'), '1')
-  assert.equal(field('Seccomp'), '2')
-  assert.equal(Number(field('Seccomp_filters')) >= 2, true)
-  assert.equal(field('CapEff'), '0000000000000000')
-  assert.notEqual(field('Uid')?.split('\t')[0], '0')
+  for (const pid of pids) {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+    const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1]
+    assert.equal(field('NoNewPrivs'), '1')
+    assert.equal(field('Seccomp'), '2')
+    assert.equal(Number(field('Seccomp_filters')) >= 2, true)
+    assert.equal(field('CapEff'), '0000000000000000')
+    assert.notEqual(field('Uid')?.split('\t')[0], '0')
+  }
 })
 
 test('every thread of a worker is filtered', { skip: !isFiltering }, () => {
-  for (const thread of readdirSync(`/proc/${pid}/task`)) {
-    assert.match(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'), /^Seccomp_filters:\s*[2-9]/m)
+  for (const pid of pids) {
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      assert.match(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'), /^Seccomp_filters:\s*[2-9]/m)
+    }
   }
 })
 
 test('a worker inherits no secrets: its environment is bare, its files are its pipes', {
   skip: !isFiltering || !isRoot,
 }, () => {
-  assert.equal(readFileSync(`/proc/${pid}/environ`, 'utf8'), 'TZ=UTC\0')
-  const open = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
-  const strange = open.filter(
-    (to) => !/^(socket:|pipe:|anon_inode:\[(eventpoll|eventfd)\]|\/dev\/null$|.*slate \(deleted\)$)/.test(to),
-  )
-  assert.deepEqual(strange, [])
-  assert.ok(!open.some((to) => to.includes('io_uring')))
+  for (const pid of pids) {
+    assert.equal(readFileSync(`/proc/${pid}/environ`, 'utf8'), 'TZ=UTC\0')
+    const open = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
+    const strange = open.filter(
+      (to) => !/^(socket:|pipe:|anon_inode:\[(eventpoll|eventfd)\]|\/dev\/null$|.*slate \(deleted\)$)/.test(to),
+    )
+    assert.deepEqual(strange, [])
+    assert.ok(!open.some((to) => to.includes('io_uring')))
+  }
 })
 
 test('a worker has limits on what it may write, open and keep', { skip: !isFiltering }, () => {
-  const limits = readFileSync(`/proc/${pid}/limits`, 'utf8')
-  assert.match(limits, /Max file size\s+0\s+0/)
-  assert.match(limits, /Max open files\s+64\s+64/)
-  assert.match(limits, /Max core file size\s+0\s+0/)
-  assert.match(limits, /Max data size\s+2147483648/)
-  assert.equal(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim(), '1000')
+  for (const pid of pids) {
+    const limits = readFileSync(`/proc/${pid}/limits`, 'utf8')
+    assert.match(limits, /Max file size\s+0\s+0/)
+    assert.match(limits, /Max open files\s+64\s+64/)
+    assert.match(limits, /Max core file size\s+0\s+0/)
+    assert.match(limits, /Max data size\s+2147483648/)
+    assert.equal(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim(), '1000')
+  }
 })
 
 test('workers end with a server that is killed, also those that compute', {

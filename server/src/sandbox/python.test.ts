@@ -122,6 +122,14 @@ test('a missing entry point is named, with what there is', async () => {
   assert.match((await fault('main = 7')).message, /"main" is no function but int/)
 })
 
+test('each function of a module can be the entry point', async () => {
+  const code = 'def one(): return 1\ndef two(): return 2'
+  for (let i = 0; i < 2; i++) {
+    assert.equal(await output(code, {}, { entry_point: 'one' }), 1)
+    assert.equal(await output(code, {}, { entry_point: 'two' }), 2)
+  }
+})
+
 test('a module that is not there is refused with its line', async () => {
   const refused = await fault('# reads\n\nimport requests\ndef main(): pass')
   assert.deepEqual([refused.code, refused.line], ['import_refused', 3])
@@ -324,6 +332,30 @@ test('a run is cancelled while it computes, sleeps and waits for the host', asyn
     assert.equal((await run).code, 'cancelled', body)
   }
   assert.equal(await output('def main(): return 1'), 1)
+})
+
+test('a worker that is killed takes no run with it that had no effect yet, and doubles none that had', async () => {
+  const sandbox = await openSandbox({ workers: 2 })
+  const slow = 'def main(x):\n  for _ in range(300000): pass\n  return x'
+  const runs = Array.from({ length: 12 }, (_, x) => outputOf(sandbox, ...python(slow, { x }, { timeout_ms: 60_000 })))
+  while (!sandbox.stats().workers.some(({ runs, boot_ms }) => runs > 0 && boot_ms !== undefined)) await sleep(5)
+  const kill = () => {
+    for (const { pid } of sandbox.stats().workers) process.kill(pid ?? 0, 'SIGKILL')
+  }
+  kill()
+  assert.deepEqual(
+    await Promise.all(runs),
+    Array.from({ length: 12 }, (_, x) => x),
+  )
+
+  let calls = 0
+  const host = async () => {
+    calls++
+    kill()
+  }
+  const { code } = await faultOf(sandbox, ...python('def main(): flow.call("once")', {}, { host }))
+  assert.deepEqual([code, calls], ['crashed', 1])
+  await sandbox.close()
 })
 
 test('no worker for Python is started before somebody asks for it', async () => {
