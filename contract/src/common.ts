@@ -63,6 +63,14 @@ export type ListParameters = {
 /** Query parameters are text: this reads `true` and `false`. */
 export const Flag = z.enum(['true', 'false']).transform((value) => value === 'true')
 
+/** Query parameters are text: this reads several values of one kind, with commas between. */
+export const list = <Item extends z.ZodType<unknown, string>>(item: Item) =>
+  z
+    .string()
+    .max(1000)
+    .transform((text) => text.split(',').map((one) => one.trim()))
+    .pipe(z.array(item))
+
 export const ErrorCode = z.enum([
   'BAD_REQUEST',
   'UNAUTHENTICATED',

@@ -5,6 +5,7 @@ import { auth } from './auth.ts'
 import { billing } from './billing.ts'
 import { components } from './components.ts'
 import { organizations } from './organizations.ts'
+import { replays } from './replays.ts'
 import { solutions } from './solutions.ts'
 import { state } from './state.ts'
 import { tasks } from './tasks.ts'
@@ -19,6 +20,7 @@ export const contract = {
   billing,
   components,
   organizations,
+  replays,
   solutions,
   state,
   tasks,

@@ -2,9 +2,23 @@
  *  configuration stands flat beside its name. An execution is pinned to the definition it began with. */
 
 import { z } from 'zod'
-import { FieldError, Id, Json, listParameters, Page, Semver, Slug, Tag, Timestamp, text } from './common.ts'
+import { FieldError, Id, Json, list, listParameters, Page, Semver, Slug, Tag, Timestamp, text } from './common.ts'
 import { WorkflowConfig, workflowFields } from './components/workflow.ts'
+import { Execution, ExecutionEvent, ExecutionStatus, ExecutionSummary, Timeline } from './executions.ts'
 import type { Domain } from './operation.ts'
+
+export {
+  Execution,
+  ExecutionError,
+  ExecutionEvent,
+  ExecutionNode,
+  ExecutionStatus,
+  ExecutionSummary,
+  NodeStatus,
+  Timeline,
+  TimelineSpan,
+  WaitingFor,
+} from './executions.ts'
 
 export const Workflow = z
   .object({
@@ -26,115 +40,6 @@ export const Workflow = z
   .meta({ id: 'Workflow' })
 export type Workflow = z.infer<typeof Workflow>
 
-export const ExecutionStatus = z
-  .enum(['queued', 'running', 'waiting', 'completed', 'failed', 'cancelled', 'timed_out'])
-  .meta({ id: 'ExecutionStatus' })
-export type ExecutionStatus = z.infer<typeof ExecutionStatus>
-
-export const NodeStatus = z
-  .enum(['pending', 'running', 'waiting', 'retrying', 'completed', 'failed', 'skipped', 'cancelled'])
-  .meta({ id: 'NodeStatus' })
-export type NodeStatus = z.infer<typeof NodeStatus>
-
-export const ExecutionError = z
-  .object({
-    code: z.string().describe('For programs, such as `CODE_FAILED` or `TIMEOUT`.'),
-    message: z.string().describe('For people.'),
-    node_id: z.string().nullable().describe('The node that failed.'),
-  })
-  .meta({ id: 'ExecutionError' })
-export type ExecutionError = z.infer<typeof ExecutionError>
-
-export const ExecutionNode = z
-  .object({
-    id: z.string(),
-    type: z.string(),
-    label: z.string().nullable(),
-    status: NodeStatus,
-    attempt: z.int().min(0).describe('1 for the first; 0 when it has not begun.'),
-    input: Json.nullable(),
-    input_from: z
-      .record(z.string(), z.string())
-      .nullable()
-      .describe(
-        'Where the input comes from as it is: `{"": "parse"}` is the output of the node `parse`, `{"rows": "parse"}` ' +
-          "stands for one field; the empty id is the execution's input. Null where all of it is its own.",
-      ),
-    output: Json.nullable(),
-    omitted: z
-      .array(z.enum(['input', 'output']))
-      .describe('What is null here only because the answer would be too large.'),
-    error: ExecutionError.nullable(),
-    items: z
-      .object({ total: z.int(), completed: z.int(), failed: z.int() })
-      .nullable()
-      .describe('How far a `map` has come.'),
-    waiting_until: Timestamp.nullable(),
-    started_at: Timestamp.nullable(),
-    completed_at: Timestamp.nullable(),
-    duration_ms: z.number().nullable(),
-  })
-  .meta({ id: 'ExecutionNode' })
-export type ExecutionNode = z.infer<typeof ExecutionNode>
-
-const summary = {
-  id: Id,
-  workflow_id: Id,
-  workflow_version: Semver.describe('The version of the definition it is pinned to.'),
-  status: ExecutionStatus,
-  error: ExecutionError.nullable(),
-  trigger: z.object({
-    type: z.string(),
-    by: Id.nullable().describe('The user who started it.'),
-    scheduled_for: Timestamp.optional().describe('The time of a schedule that it stands for.'),
-    delivery_id: z.string().optional().describe("The sender's name for the webhook's delivery."),
-    event_id: Id.optional().describe('The event that it is the answer to.'),
-    event_type: z.string().optional(),
-    causes: z.array(Id).optional().describe('The workflows that led to the event.'),
-  }),
-  retry_of: Id.nullable().describe('The execution that this one takes up again.'),
-  cancel_requested_at: Timestamp.nullable(),
-  waiting_until: Timestamp.nullable().describe('When a waiting execution goes on by itself.'),
-  created_at: Timestamp,
-  started_at: Timestamp.nullable(),
-  completed_at: Timestamp.nullable(),
-}
-
-export const ExecutionSummary = z
-  .object(summary)
-  .meta({ id: 'ExecutionSummary', description: 'An execution without its input, output and nodes.' })
-export type ExecutionSummary = z.infer<typeof ExecutionSummary>
-
-export const Execution = z
-  .object({
-    ...summary,
-    input: Json.nullable(),
-    output: Json.nullable().describe('The result, when it is completed.'),
-    nodes: z.array(ExecutionNode).describe("In the definition's order."),
-  })
-  .meta({ id: 'Execution' })
-export type Execution = z.infer<typeof Execution>
-
-export const ExecutionEvent = z
-  .object({
-    execution_id: Id,
-    node_id: z.string().nullable(),
-    at: Timestamp,
-    attempt: z.int().optional(),
-    duration_ms: z.number().optional(),
-    error: ExecutionError.optional(),
-    items: z.object({ total: z.int(), completed: z.int(), failed: z.int() }).optional(),
-    waiting_until: Timestamp.optional(),
-  })
-  .meta({
-    id: 'ExecutionEvent',
-    description:
-      'The data of one event. Events: `execution.queued`, `.started`, `.waiting`, `.resumed`, `.completed`, `.failed`, ' +
-      '`.cancelled`, `.timed_out`; `node.started`, `.progress`, `.waiting`, `.retrying`, `.completed`, `.failed`, ' +
-      '`.skipped`, `.cancelled`.',
-  })
-export type ExecutionEvent = z.infer<typeof ExecutionEvent>
-
 const workflow_id = Id
 const execution_id = Id
 const written = {
@@ -144,7 +49,26 @@ const written = {
   tags: z.array(Tag).max(50),
 }
 /** Executions have no text to search. */
-const { search: _, ...executionsListed } = listParameters(['created_at', 'completed_at'])
+const { search: _, ...executionsListed } = listParameters(['created_at', 'completed_at', 'duration_ms'])
+const executionsFiltered = {
+  ...executionsListed,
+  status: list(ExecutionStatus).optional().describe('One status, or several with commas between.'),
+  trigger: z
+    .enum(['manual', 'webhook', 'schedule', 'event', 'workflow', 'replay'])
+    .optional()
+    .describe('What set it off.'),
+  version: Semver.optional().describe('The version of the definition that it is pinned to.'),
+  error_code: z.string().min(1).max(100).optional().describe('Such as `TIMEOUT`: those that failed by it.'),
+  parent_execution_id: Id.optional().describe('The children of this execution.'),
+  retry_of: Id.optional().describe('Those that take up this execution again.'),
+  replay_id: Id.optional().describe('Those that this batch started.'),
+  created_after: Timestamp.optional(),
+  created_before: Timestamp.optional(),
+  started_after: Timestamp.optional(),
+  started_before: Timestamp.optional(),
+  completed_after: Timestamp.optional(),
+  completed_before: Timestamp.optional(),
+}
 const definition =
   'VALIDATION_ERROR: the definition is not sound; `details` names every fault, such as `nodes[2].component_ref`.'
 
@@ -241,13 +165,17 @@ export const workflows = {
     permission: 'solutions.read',
     narrows: true,
     summary: "List a workflow's executions.",
-    input: z.object({
-      workflow_id,
-      ...executionsListed,
-      status: ExecutionStatus.optional(),
-      created_after: Timestamp.optional(),
-      created_before: Timestamp.optional(),
-    }),
+    description: 'Sorted by `completed_at` or `duration_ms`, those that have not ended come last.',
+    input: z.object({ workflow_id, ...executionsFiltered }),
+    output: Page(ExecutionSummary),
+  },
+  listAllExecutions: {
+    method: 'GET',
+    path: '/executions',
+    permission: 'solutions.read',
+    summary: 'List the executions of all workflows of the workspace.',
+    description: 'Sorted by `completed_at` or `duration_ms`, those that have not ended come last.',
+    input: z.object({ workflow_id: Id.optional(), ...executionsFiltered }),
     output: Page(ExecutionSummary),
   },
   getExecution: {
@@ -288,7 +216,8 @@ export const workflows = {
     summary: 'Take up an execution that has ended: a new one that keeps the results before the retried node.',
     description:
       'Without `from_node` the nodes that failed or never ran are run, and what comes after them. With it, that node ' +
-      'and what comes after it. The new execution is pinned to the same definition. Honours `Prefer: wait=N`.',
+      'and what comes after it. The new execution is pinned to the same definition; what it keeps is `reused`. Tasks ' +
+      'and children of nodes that run again are opened anew. Honours `Prefer: wait=N`.',
     status: 202,
     input: z.object({ workflow_id, execution_id, from_node: z.string().min(1).max(100).optional() }),
     output: Execution,
@@ -296,6 +225,18 @@ export const workflows = {
       'CONFLICT: it has not ended, or it completed and no `from_node` is named.',
       'VALIDATION_ERROR: there is no such node.',
     ],
+  },
+  timeline: {
+    method: 'GET',
+    path: '/workflows/{workflow_id}/executions/{execution_id}/timeline',
+    permission: 'solutions.read',
+    narrows: true,
+    summary: 'Tell where the time of an execution went.',
+    description:
+      'Made of the stored events: one span for each attempt of a node, each wait and each pause, and those of the ' +
+      'execution as a whole; with the nodes that made it as long as it was. Reads up to 20,000 events.',
+    input: z.object({ workflow_id, execution_id }),
+    output: Timeline,
   },
   events: {
     method: 'GET',

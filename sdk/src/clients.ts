@@ -49,6 +49,7 @@ class Namespaces {
   readonly transforms: Typed<'transform'>
   readonly validations: Typed<'validation'>
   readonly organizations: Methods<typeof contract.organizations>
+  readonly replays: Methods<typeof contract.replays>
   readonly solutions: Methods<typeof contract.solutions>
   readonly state: Methods<typeof contract.state>
   readonly tasks: Methods<typeof contract.tasks>
@@ -72,6 +73,7 @@ class Namespaces {
     this.transforms = typed(this.components, 'transform')
     this.validations = typed(this.components, 'validation')
     this.organizations = methodsOf(contract.organizations, transport, defaults)
+    this.replays = methodsOf(contract.replays, transport, defaults)
     this.solutions = methodsOf(contract.solutions, transport, defaults)
     this.state = methodsOf(contract.state, transport, defaults)
     this.tasks = methodsOf(contract.tasks, transport, defaults)

@@ -41,6 +41,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('billing', contract.billing, billing)
   serve('components', contract.components, components, components)
   serve('organizations', contract.organizations, organizations)
+  serve('replays', contract.replays, workflows.replays)
   serve('solutions', contract.solutions, solutions, solutions)
   serve('state', contract.state, state)
   serve('tasks', contract.tasks, tasks)

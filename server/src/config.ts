@@ -38,6 +38,7 @@ const Environment = z.object({
   FLOW_METRICS_TOKEN: z.string().min(16).optional(),
   FLOW_RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(6000),
   FLOW_SIGN_IN_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(30),
+  FLOW_EXECUTION_RETENTION_DAYS: z.coerce.number().int().min(0).max(3650).default(90),
   FLOW_ALLOWED_HOSTS: list.default([]),
   OTEL_EXPORTER_OTLP_ENDPOINT: z.url().optional(),
   OTEL_EXPORTER_OTLP_HEADERS: pairs.default({}),
@@ -72,6 +73,8 @@ export type Config = {
   rate_limit_per_minute: number
   /** Tries to sign in from one address. */
   sign_in_limit_per_minute: number
+  /** How long executions are kept whose workflow says nothing of it; 0: for good. */
+  execution_retention_days: number
   /** Hosts inside the network that outgoing calls may reach all the same. */
   allowed_hosts: string[]
   /** Where traces go by OTLP over HTTP, without the path. */
@@ -120,6 +123,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     metrics_token: env.FLOW_METRICS_TOKEN,
     rate_limit_per_minute: env.FLOW_RATE_LIMIT_PER_MINUTE,
     sign_in_limit_per_minute: env.FLOW_SIGN_IN_LIMIT_PER_MINUTE,
+    execution_retention_days: env.FLOW_EXECUTION_RETENTION_DAYS,
     allowed_hosts: env.FLOW_ALLOWED_HOSTS,
     otlp_endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT?.replace(/\/+$/, ''),
     otlp_headers: env.OTEL_EXPORTER_OTLP_HEADERS,

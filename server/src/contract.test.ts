@@ -52,6 +52,7 @@ const bodies: Record<string, Record<string, unknown>> = {
   'state.put': { value: 1 },
   'tasks.complete': { data: {} },
   'tasks.delegate': { assignees: ['nobody@example.com'] },
+  'replays.create': { filter: {}, definition: 'pinned', mode: 'restart' },
   'solutions.create': { name: 'Walked', slug: 'walked' },
   'solutions.import': { file: 'format: flow-solution/1' },
   'solutions.addComponent': {
@@ -100,6 +101,12 @@ async function newWorld(): Promise<World> {
     () => alice.tasks.list(),
     ({ total }) => total > 0,
   )
+  const replay = await alice.replays.create({
+    workflow_id: workflow.id,
+    filter: { ids: [execution.id] },
+    definition: 'pinned',
+    mode: 'restart',
+  })
   const ids = {
     org_id: organization_id,
     workspace_id,
@@ -114,6 +121,7 @@ async function newWorld(): Promise<World> {
     b: version,
     workflow_id: workflow.id,
     execution_id: execution.id,
+    replay_id: replay.id ?? '',
     task_id: tasks[0]?.id ?? '',
     node_id: asking.id,
     request_id: login.id,

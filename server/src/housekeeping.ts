@@ -1,5 +1,5 @@
 /** What every replica does now and then, beside the requests: it hands events to those who listen, fires schedules, chains
- *  the audit log and forgets what has had its day. Each task may run on several replicas at once and does no more than
+ *  the audit log, removes executions whose time is over and forgets what has had its day. Each task may run on several replicas at once and does no more than
  *  once. */
 
 import { startSealer } from './audit/audit.ts'
@@ -9,6 +9,7 @@ import { forget } from './http/idempotency.ts'
 import { forgetStates } from './state/state.ts'
 import { forgetDeliveries, startScheduler } from './triggers/triggers.ts'
 import { forgetMessages } from './webhooks/webhooks.ts'
+import { startRetention } from './workflows/workflows.ts'
 
 const FORGET_EVERY_MS = 3_600_000
 
@@ -16,6 +17,7 @@ export function startHousekeeping(platform: Platform): { stop(): Promise<void> }
   const dispatcher = startDispatcher(platform)
   const sealer = startSealer(platform)
   const scheduler = startScheduler(platform)
+  const retention = startRetention(platform)
   const forgetting = setInterval(() => {
     forget(platform.database.platform, platform.clock.now().toISOString()).catch((err: unknown) =>
       platform.log.warn({ err }, 'old idempotency keys were not forgotten'),
@@ -29,6 +31,7 @@ export function startHousekeeping(platform: Platform): { stop(): Promise<void> }
       clearInterval(forgetting)
       await dispatcher.stop()
       await scheduler.stop()
+      await retention.stop()
       await sealer.stop()
     },
   }

@@ -6,6 +6,7 @@ export { compileExpression, type Expression, ExpressionFault, type Known, select
 export { TooLarge } from './fault.ts'
 export { compileJsonSchema, type JsonSchemaCheck, type SchemaFault } from './json-schema.ts'
 export { type Pattern, patternOf } from './regex.ts'
+export { eachOf, fieldOf, SECRET, type SecretFields, secretFieldsOf } from './secret-fields.ts'
 export { jsonText } from './size.ts'
 export { compileTemplate, type Template } from './template.ts'
 export { parseTimestamp } from './times.ts'

@@ -30,7 +30,8 @@ export function answerOf(asked: Asked, result: unknown, signal: AbortSignal, log
     if (link) headers.link = link
     return new Response(text, { status, headers })
   }
-  if (operation.creates) headers.location = locationOf(operation, value, asked.url)
+  const made = operation.creates === undefined ? undefined : idOf(value)
+  if (made !== undefined) headers.location = locationOf(operation, made, asked.url)
   if (!asked.served.is_representation) return new Response(text, { status, headers })
 
   const etag = etagOf(text)
@@ -83,9 +84,12 @@ function linkOf(url: URL, page: Page<unknown>): string {
   return links.join(', ')
 }
 
+/** Undefined where nothing was made: it was only tried. */
+const idOf = (value: unknown): string | undefined =>
+  typeof value === 'object' && value !== null && 'id' in value && typeof value.id === 'string' ? value.id : undefined
+
 /** The path of what was made: its last parameter is the answer's id, the others are those of the request's path. */
-function locationOf(operation: Operation, value: unknown, url: URL): string {
-  const made = typeof value === 'object' && value !== null && 'id' in value ? String(value.id) : ''
+function locationOf(operation: Operation, made: string, url: URL): string {
   const asked = url.pathname.replace(/^\/api\/v1/, '').split('/')
   const names = operation.path.split('/')
   const segments = (operation.creates ?? '').split('/').map((segment) => {

@@ -4,7 +4,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { type Document, isCollection, isNode, LineCounter, type Node, parseDocument, visit } from 'yaml'
 import { parseShape } from '../shape.ts'
-import { SolutionFile } from './file.ts'
+import { SolutionFile, VALUES_MAX } from './file.ts'
 import type { PlacedFault, Reading } from './reading.ts'
 
 const DEPTH_MAX = 64
@@ -51,9 +51,15 @@ function read({ text, faults }: Asked): Reading<SolutionFile> {
 /** What YAML has and a file of ours has not: it would be read as something else, or by others differently. */
 function strangeIn(document: Document): { message: string; node: Node }[] {
   const found: { message: string; node: Node }[] = []
+  let values = 0
   visit(document, {
     Node(key, node, path) {
       if (!isNode(node)) return undefined
+      values += 1
+      if (values > VALUES_MAX) {
+        found.push({ message: `It has more than ${VALUES_MAX} values.`, node })
+        return visit.BREAK
+      }
       const say = (message: string) => found.push({ message, node })
       if ('anchor' in node && node.anchor) say('Anchors are not used in this file: write the value out.')
       if (node.tag) say('Tags are not used in this file.')

@@ -13,6 +13,8 @@ import { conflict, Failure, invalid } from '../failure.ts'
 import { type PlacedFault, readInThread, TooHard } from './reading.ts'
 
 export const FILE_BYTES_MAX = 5 * 1024 * 1024
+/** Names of fields count, too. */
+export const VALUES_MAX = 200_000
 const FORMAT = 'flow-solution/1'
 
 const config = z.record(z.string(), Json)
@@ -70,11 +72,15 @@ export type SolutionFile = z.infer<typeof SolutionFile>
 export async function printFile({ format, solution, components, uses }: SolutionFile): Promise<string[]> {
   const pieces = [print({ format, solution })]
   let bytes = 0
+  let values = valuesIn({ format, solution, components: [], uses: [] })
   for (const [name, list] of Object.entries({ components, uses })) {
     pieces.push(list.length === 0 ? `${name}: []\n` : `${name}:\n`)
     for (const component of list.toSorted((a, b) => (a.slug < b.slug ? -1 : 1))) {
-      const piece = print([ordered(component)])
+      const entry = ordered(component)
+      const piece = print([entry])
       bytes += Buffer.byteLength(piece)
+      values += valuesIn(entry)
+      if (values > VALUES_MAX) throw conflict(`"${solution.slug}" has more than ${VALUES_MAX} values; a file may not.`)
       if (bytes > FILE_BYTES_MAX) {
         throw conflict(`"${solution.slug}" is larger than ${FILE_BYTES_MAX / 1024 ** 2} MiB as a file.`)
       }
@@ -83,6 +89,13 @@ export async function printFile({ format, solution, components, uses }: Solution
     }
   }
   return pieces
+}
+
+/** How many nodes there are of it, names of fields among them. */
+function valuesIn(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 1
+  const items = Object.values(value)
+  return items.reduce((sum: number, item) => sum + valuesIn(item), 1 + (Array.isArray(value) ? 0 : items.length))
 }
 
 function ordered(component: MovingComponent): object {
@@ -135,13 +148,15 @@ function print(value: unknown): string {
 // ---- reading
 
 const program = new URL('./file-thread.ts', import.meta.url)
+/** Each value is read into a node of a tree, with its place: a few hundred bytes. */
+const limits = { seconds: 30, memory_mb: 512, at_once: 1 }
 
 /** The file that a text is. Refuses with every fault, each with its line. */
 export async function readFile(text: string): Promise<SolutionFile> {
   if (Buffer.byteLength(text) > FILE_BYTES_MAX) {
     throw new Failure('PAYLOAD_TOO_LARGE', `A solution's file may have at most ${FILE_BYTES_MAX / 1024 ** 2} MiB.`)
   }
-  const reading = await readInThread<SolutionFile>(program, { text }).catch((error: unknown) => {
+  const reading = await readInThread<SolutionFile>(program, { text }, limits).catch((error: unknown) => {
     throw error instanceof TooHard ? invalid([{ field: 'file', message: error.message }]) : error
   })
   if ('faults' in reading) throw invalid(reading.faults.map(told))
@@ -150,7 +165,7 @@ export async function readFile(text: string): Promise<SolutionFile> {
 
 /** The same faults with the lines in which they are: `components[0].config.code` is a place in the file. */
 export async function located(text: string, faults: FieldError[]): Promise<FieldError[]> {
-  const reading = await readInThread<never>(program, { text, faults }).catch(() => undefined)
+  const reading = await readInThread<never>(program, { text, faults }, limits).catch(() => undefined)
   return reading && 'faults' in reading ? reading.faults.map(told) : faults.map(told)
 }
 

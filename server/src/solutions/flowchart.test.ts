@@ -86,9 +86,13 @@ flowchart TD
 })
 
 test('a reading that does not end is ended, and so is one that takes all memory', async () => {
+  const limits = { seconds: 30, memory_mb: 64, at_once: 1 }
   const program = (code: string) => new URL(`data:text/javascript,${encodeURIComponent(code)}`)
-  await assert.rejects(readInThread(program('for (;;) {}'), '', 0.3), TooHard)
-  await assert.rejects(readInThread(program('const a = []; for (;;) a.push(new Array(1e6).fill(1.5))'), ''), TooHard)
+  await assert.rejects(readInThread(program('for (;;) {}'), '', { ...limits, seconds: 0.3 }), TooHard)
+  await assert.rejects(
+    readInThread(program('const a = []; for (;;) a.push(new Array(1e6).fill(1.5))'), '', limits),
+    TooHard,
+  )
   assert.equal((await readFlowchart('flowchart TD\nA')).nodes.length, 1, 'others are read afterwards')
 })
 

@@ -5,6 +5,7 @@ import { invalid } from '../failure.ts'
 import { readInThread, TooHard } from './reading.ts'
 
 export const NODES_MAX = 200
+const limits = { seconds: 10, memory_mb: 256, at_once: 2 }
 
 export type FlowchartNode = {
   id: string
@@ -20,7 +21,7 @@ export type Flowchart = { nodes: FlowchartNode[]; edges: FlowchartEdge[] }
 export async function readFlowchart(text: string): Promise<Flowchart> {
   const refuse = (message: string) => invalid([{ field: 'mermaid_source', message }])
   const program = new URL('./flowchart-thread.ts', import.meta.url)
-  const reading = await readInThread<Flowchart>(program, text).catch((error: unknown) => {
+  const reading = await readInThread<Flowchart>(program, text, limits).catch((error: unknown) => {
     throw error instanceof TooHard ? refuse(error.message) : error
   })
   if ('faults' in reading) {

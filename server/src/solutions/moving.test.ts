@@ -260,11 +260,33 @@ test('aliases that would grow without end, and files that are too large, are ref
   ].join('\n')
   assert.equal(await codeOf(alice.solutions.import({ file: bomb })), 'VALIDATION_ERROR')
   assert.equal(await codeOf(alice.solutions.import({ file: `# ${'x'.repeat(5 * 1024 * 1024)}` })), 'PAYLOAD_TOO_LARGE')
+  await assert.rejects(alice.solutions.import({ file: `[${'1,'.repeat(200_001)}1]` }), (error: Refusal) => {
+    assert.match(error.details[0]?.message ?? '', /more than 200000 values/)
+    return true
+  })
   const { id: solution_id } = await alice.solutions.create({ name: 'Large', slug: 'large' })
   for (let i = 0; i < 21; i += 1) {
     await alice.solutions.addComponent({ solution_id, component: block(`block-${i}`, `// ${'x'.repeat(262_000)}\n`) })
   }
   await assert.rejects(exported(alice, solution_id), { code: 'CONFLICT' })
+})
+
+test('a solution with as many values as a file may have goes through one', async () => {
+  const solution = { slug: 'all', version: '0.1.0', name: 'All', description: '', status: 'draft' as const }
+  const named = { type: 'state' as const, name: 'One', description: '', tags: [], version: '0.1.0' }
+  const fileOf = (count: number) => ({
+    format: 'flow-solution/1' as const,
+    solution,
+    components: [
+      { ...named, slug: 'one', status: 'draft' as const, config: { many: Array(count).fill(1) }, versions: [] },
+    ],
+    uses: [],
+  })
+  // Around the list there are 40 values: names of fields, and what they have.
+  const whole = 200_000 - 40
+  const text = (await printFile(fileOf(whole))).join('')
+  assert.deepEqual(await readFile(text), fileOf(whole))
+  await assert.rejects(printFile(fileOf(whole + 1)), { code: 'CONFLICT' })
 })
 
 test('a copy begins as a draft in the workspace that is named, where the caller may write', async () => {

@@ -9,6 +9,7 @@ import { blankRow, type Memory } from './memory.ts'
 import { outputText } from './nodes/code.ts'
 import { kinds } from './nodes/kinds.ts'
 import { type Effect, type Ending, evaluated, isTrue, NodeFailure } from './nodes/node.ts'
+import { recordable } from './redaction.ts'
 import * as rules from './rules.ts'
 import { closing } from './runs.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -182,7 +183,8 @@ export class Attempts {
     const { id } = at.node
     const { memory, journal, snapshot, stir } = this.#of
     const before = memory.rows.get(id)
-    const started_at = before?.started_at ?? this.#now()
+    const now = this.#now()
+    const started_at = before?.started_at ?? now
     const row: store.NodeRow = {
       ...(before ?? blankRow(id)),
       status: 'running',
@@ -196,7 +198,7 @@ export class Attempts {
     // A wait that is over is recorded as waiting until it is recorded as completed: it must not begin anew.
     if (before?.status !== 'waiting') {
       journal.node(row)
-      this.#tell(at, 'started', { attempt }, started_at)
+      this.#tell(at, 'started', { attempt }, now)
     }
     this.#attempt(at, attempt, perform).then(
       (isRecorded) => {
@@ -376,7 +378,7 @@ export class Attempts {
     const { execution, platform } = this.#of
     const about = { err: cause, execution_id: execution.id, node_id: node.id }
     if (cause !== undefined) platform.log.error(about, 'a node failed by a fault of its evaluation')
-    return { code, message, node_id: node.id }
+    return { code, message: recordable(message, this.#of), node_id: node.id }
   }
 }
 

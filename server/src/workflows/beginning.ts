@@ -2,7 +2,6 @@
  *  definition, and either queued at once or, where its workflow limits how many run, put in line. */
 
 import type { WorkflowConfig } from '@flow/contract/components/workflow'
-import type { Execution } from '@flow/contract/workflows'
 import { assertBudget } from '../billing/billing.ts'
 import { resolve } from '../components/components.ts'
 import type { Graph } from '../components/workflow-rules.ts'
@@ -10,9 +9,9 @@ import { type Context, newId, within } from '../context.ts'
 import { ExpressionFault, TooLarge } from '../expressions/expressions.ts'
 import { Failure, invalid } from '../failure.ts'
 import type { Effect } from './nodes/node.ts'
-import { executionOf } from './present.ts'
+import { Redaction } from './redaction.ts'
 import { admitting, executing } from './runs.ts'
-import { pin, snapshotOf } from './snapshot.ts'
+import { pin, type Snapshot, snapshotOf } from './snapshot.ts'
 import * as store from './store.ts'
 
 const INPUT_CHARACTERS = 1024 * 1024
@@ -35,7 +34,14 @@ export type Parent = {
 export type Beginning = Pick<
   store.ExecutionRow,
   'workflow_id' | 'workflow_version' | 'snapshot' | 'retry_of' | 'trigger_type' | 'trigger' | 'event_depth'
-> & { input: string; parent: Parent | null; concurrency_key: string | null }
+> & {
+  input: string
+  parent: Parent | null
+  concurrency_key: string | null
+  /** Instead of the definition's. */
+  priority?: number
+  replay_id?: string
+}
 
 export const byHand = { trigger_type: 'manual', trigger: null, event_depth: 0, parent: null }
 
@@ -50,8 +56,6 @@ export async function prepare(
   if (text.length > INPUT_CHARACTERS) throw new Failure('PAYLOAD_TOO_LARGE', 'The input has more than 1 MiB of JSON.')
   await assertBudget(ctx)
   const snapshot = await pin(ctx, config)
-  const { graph } = await snapshotOf(ctx.db, ctx.organization_id, snapshot)
-  assertFits(graph, input)
   return {
     workflow_id,
     workflow_version: version,
@@ -62,8 +66,21 @@ export async function prepare(
     trigger: detail ?? null,
     event_depth: depth ?? 0,
     parent: null,
-    concurrency_key: graph.config.concurrency ? lineOf(graph, input) : null,
+    concurrency_key: lineOf(await fitting(ctx, snapshot, input), input),
   }
+}
+
+/** The definition that the input fits; refuses another input. */
+async function fitting(ctx: Context, digest: string, input: unknown): Promise<Snapshot> {
+  const snapshot = await snapshotOf(ctx.db, ctx.organization_id, digest)
+  assertFits(snapshot.graph, input)
+  return snapshot
+}
+
+/** An input of before with another definition, if it fits that. */
+export async function prepareAgain(ctx: Context, made: Definition & { snapshot: string }, input: unknown) {
+  const concurrency_key = lineOf(await fitting(ctx, made.snapshot, input), input)
+  return { workflow_version: made.version, snapshot: made.snapshot, concurrency_key }
 }
 
 /** Queues an execution, or puts it in line. `more` is done before anybody can take it. */
@@ -74,10 +91,12 @@ export async function begin(
 ): Promise<store.ExecutionRow> {
   const { actor, request_id } = ctx
   const { graph, observability } = await snapshotOf(ctx.db, ctx.organization_id, made.snapshot)
-  const { priority, retention_days = observability?.log_config.retention_days, concurrency } = graph.config
+  const { retention_days = observability?.log_config.retention_days, concurrency } = graph.config
+  const { priority = graph.config.priority, replay_id = null } = made
   const row = await store.insert(ctx, {
     ...made,
     id: newId(),
+    replay_id,
     started_by: actor.user_id || null,
     request_id,
     priority,
@@ -92,16 +111,16 @@ export async function begin(
   return row
 }
 
-/** An execution that has just begun, as it is told. */
-export async function presentNew(ctx: Context, row: store.ExecutionRow): Promise<Execution> {
-  return executionOf(row, (await snapshotOf(ctx.db, ctx.organization_id, row.snapshot)).graph, [])
-}
-
-/** The line that an execution stands in, beside others of its workflow with the same key. */
-function lineOf({ concurrencyKey, config }: Graph, input: unknown): string {
+/** The line that an execution stands in, beside others of its workflow with the same key; null where all begin at once. */
+function lineOf({ graph, secrets }: Snapshot, input: unknown): string | null {
+  const { concurrencyKey, config } = graph
+  if (!config.concurrency) return null
   if (!concurrencyKey) return ''
-  const refuse = (message: string) =>
-    invalid([{ field: 'input', message: `"concurrency.key" gives no key: ${message}` }])
+  const refuse = (message: string) => {
+    const redaction = new Redaction()
+    redaction.learn(secrets?.input, input)
+    return invalid([{ field: 'input', message: `"concurrency.key" gives no key: ${redaction.message(message)}` }])
+  }
   try {
     const value = concurrencyKey.evaluate({ input, vars: config.vars })
     // Escaped, whatever is in it.

@@ -54,8 +54,10 @@ export async function answerCallback(platform: Platform, call: CallbackCall) {
   if (!isId(execution_id) || !isSigned(platform, execution_id, node_id, signature)) throw nothingHere()
   const now = platform.clock.now().toISOString()
   return platform.database.platform.tx(async (db) => {
-    const [execution] = await store.load(db, [execution_id])
-    if (!execution) throw nothingHere()
+    const [named] = await store.load(db, [execution_id])
+    if (!named) throw nothingHere()
+    // The address may have been handed out by a node whose result another execution has taken over.
+    const execution = (named.completed_at && (await store.successorOf(db, execution_id))) || named
     const snapshot = await snapshotOf(db, execution.organization_id, execution.snapshot)
     assertKnown(snapshot)
     const at = snapshot.graph.byId.get(node_id)
@@ -67,13 +69,14 @@ export async function answerCallback(platform: Platform, call: CallbackCall) {
       throw invalid(faults.map(({ place, message }) => ({ field: `body${fieldOf(place)}`, message: `It ${message}.` })))
     }
 
-    const attempt = await store.openAttempt(db, execution_id, node_id)
+    const attempt = await store.openAttempt(db, execution.id, node_id)
     if (execution.completed_at || attempt === undefined) throw conflict('Nobody waits for this any more.')
     const output = JSON.stringify({ method, query, body })
-    const waiting = { organization_id: execution.organization_id, execution_id, node_id, attempt }
+    const { id, organization_id } = execution
+    const waiting = { organization_id, execution_id: id, node_id, attempt }
     const isFirst = await arrive(platform.engine, db, waiting, { output, now })
     if (!isFirst) throw conflict('This address has been called already: it is good for one call.')
-    return { status: 200, body: { execution_id, node_id, accepted_at: now }, execution_id }
+    return { status: 200, body: { execution_id: id, node_id, accepted_at: now }, execution_id: id }
   })
 }
 

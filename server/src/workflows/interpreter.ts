@@ -16,6 +16,7 @@ import { Journal, writerOf } from './journal.ts'
 import { blankRow, Memory } from './memory.ts'
 import { outputText } from './nodes/code.ts'
 import { assertFits, evaluated, NodeFailure, OUTPUT_MAX } from './nodes/node.ts'
+import { recordable } from './redaction.ts'
 import * as rules from './rules.ts'
 import { markCommitted, type Snapshot, snapshotOf } from './snapshot.ts'
 import * as store from './store.ts'
@@ -43,7 +44,7 @@ export async function interpret(ctx: RunContext, execution_id: string): Promise<
     isNew ? { seq: 1 } : store.lastSeq(db, execution_id),
     snapshotOf(db, execution.organization_id, execution.snapshot),
   ])
-  markCommitted(execution.organization_id, execution.snapshot)
+  markCommitted(execution.organization_id, execution.snapshot, ctx.platform.clock.now())
   if (snapshot.isNewer) return { rest_until: new Date(ctx.platform.clock.now().getTime() + NEWER_MS).toISOString() }
   return new Interpreter(inNameOf(ctx, execution), execution, snapshot, nodes, seq).run()
 }
@@ -288,7 +289,8 @@ class Interpreter {
       const { code, message, cause } = thrown
       const about = { err: cause, execution_id: this.#execution.id }
       if (cause !== undefined) this.#ctx.platform.log.error(about, 'the output of an execution could not be evaluated')
-      return { status: 'failed', error: { code, message, node_id: null } }
+      const told = recordable(message, { execution: this.#execution, snapshot: this.#snapshot, memory: this.#memory })
+      return { status: 'failed', error: { code, message: told, node_id: null } }
     }
   }
 

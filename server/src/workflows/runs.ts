@@ -33,3 +33,9 @@ export const exporting = nameRun<{ execution_id: string }>({
 
 /** Tells those who are asked to answer a task, or reminds them. */
 export const telling = nameRun<{ task_id: string; is_reminder: boolean }>({ name: 'workflows.tell' })
+
+/** Runs executions again, some at a time. It ends with its batch, so it may come back often. */
+export const replaying = nameRun<{ replay_id: string; workflow_id: string }>({
+  name: 'workflows.replay',
+  retry: { max_attempts: 1000 },
+})

@@ -15,6 +15,7 @@ import type { Db } from '../db/db.ts'
 import { compileJsonSchema, ExpressionFault, type JsonSchemaCheck } from '../expressions/expressions.ts'
 import { conflict, Failure } from '../failure.ts'
 import type { Block } from './nodes/node.ts'
+import { type Secrets, secretsOf } from './redaction.ts'
 import * as store from './store.ts'
 
 export type Snapshot = {
@@ -24,6 +25,8 @@ export type Snapshot = {
   /** The transforms and validations of its nodes, and what they refer to. */
   components: ReadonlyMap<string, Used>
   observability: ObservabilityConfig | undefined
+  /** What its schemas mark as secret; mostly nothing. */
+  secrets: Secrets | undefined
   /** It was pinned by a newer release, which knows how to run it. */
   isNewer: boolean
 }
@@ -45,8 +48,10 @@ type Components = Record<string, Pick<Used, 'id' | 'slug' | 'version' | 'type' |
 const KEPT = 200
 /** By organization and digest: what is compiled is the same wherever it comes from. */
 const compiled = new Map<string, Snapshot>()
-/** Those that are committed, so that they need not be written again. */
-const committed = new Set<string>()
+/** Those that are committed, so that they need not be written again, and when that was last known. It is believed for
+ *  an hour: a snapshot without executions is removed when it has been one for a day. */
+const committed = new Map<string, number>()
+const BELIEVED_MS = 3_600_000
 
 /** Keeps the definition as it is at this moment, with what its references name now. */
 export async function pin(ctx: Context, config: WorkflowConfig): Promise<string> {
@@ -69,7 +74,8 @@ export async function pin(ctx: Context, config: WorkflowConfig): Promise<string>
   const content = JSON.stringify({ format: FORMAT, config, blocks, schemas, components } satisfies Content)
   const digest = createHash('sha256').update(content).digest('hex')
   const key = keyOf(ctx.organization_id, digest)
-  if (!committed.has(key)) await store.keepSnapshot(ctx, digest, content)
+  const isKnown = Date.parse(ctx.now) - (committed.get(key) ?? -Infinity) < BELIEVED_MS
+  if (!isKnown) await store.keepSnapshot(ctx, digest, content)
   return digest
 }
 
@@ -107,10 +113,11 @@ export async function snapshotOf(db: Db, organization_id: string, digest: string
   return snapshot
 }
 
-/** An execution that others can see is pinned to it: it is there for good. */
-export function markCommitted(organization_id: string, digest: string): void {
-  forgetOldest(committed)
-  committed.add(keyOf(organization_id, digest))
+/** At this time an execution that others can see was pinned to it. */
+export function markCommitted(organization_id: string, digest: string, now: Date): void {
+  const key = keyOf(organization_id, digest)
+  if (!committed.has(key)) forgetOldest(committed)
+  committed.set(key, now.getTime())
 }
 
 function forgetOldest(kept: { size: number; keys(): Iterator<string>; delete(key: string): boolean }): void {
@@ -127,7 +134,7 @@ export function assertKnown({ isNewer }: Snapshot): void {
 }
 
 function compile({ format = 1, config, blocks, schemas = {}, components = {} }: Content): Snapshot {
-  if (format > FORMAT) return toldOnly(config)
+  if (format > FORMAT) return toldOnly(config, blocks)
   // An older release may have kept it: what has been added since has its default.
   const { graph } = compileWorkflow(WorkflowConfig.parse(config))
   const entries = Object.entries(blocks).map(([ref, { component_id, version, config }]): [string, Block] => [
@@ -135,9 +142,11 @@ function compile({ format = 1, config, blocks, schemas = {}, components = {} }: 
     { component_id, version, config: CodeBlockConfig.parse(config), ...schemasOf(config) },
   ])
   const used = new Map(Object.entries(components).map(([ref, each]) => [ref, withDefaults(each)]))
+  const byRef = new Map(entries)
   return {
     graph,
-    blocks: new Map(entries),
+    blocks: byRef,
+    secrets: secretsOf(graph, byRef),
     schemas: new Map(Object.entries(schemas).map(([ref, schema]) => [ref, schemaOf(schema)])),
     components: used,
     // A configuration that was found under its own reference is of its own type.
@@ -146,13 +155,15 @@ function compile({ format = 1, config, blocks, schemas = {}, components = {} }: 
   }
 }
 
-/** Of what a newer release has pinned: which nodes there are. All else may be of a shape or mean what is not known here. */
-function toldOnly(config: WorkflowConfig): Snapshot {
+/** Of what a newer release has pinned: which nodes there are, and what its schemas mark as secret. All else may be of a
+ *  shape or mean what is not known here. */
+function toldOnly(config: WorkflowConfig, blocks: Content['blocks'] | undefined): Snapshot {
   const nodes = config.nodes.map((node, index) => ({ node, index, incoming: [], outgoing: [] }))
   const byId = new Map(nodes.map((at) => [at.node.id, at]))
   const graph = { config, nodes, byId, edges: [] }
+  const secrets = secretsOf(graph, new Map(Object.entries(blocks ?? {})))
   const none = { blocks: new Map(), schemas: new Map(), components: new Map(), observability: undefined }
-  return { graph, ...none, isNewer: true }
+  return { graph, secrets, ...none, isNewer: true }
 }
 
 const withDefaults = (component: Used): Used =>

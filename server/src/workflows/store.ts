@@ -1,17 +1,14 @@
 /** The SQL of executions and their journal. What an owner writes goes through `record` alone, which refuses whoever no
  *  longer owns the execution; everything else is read, or written in a request's own transaction. */
 
-import type { Page } from '@flow/contract/common'
-import type { Parsed } from '@flow/contract/operation'
-import type { Execution, ExecutionError, ExecutionStatus, ExecutionSummary, workflows } from '@flow/contract/workflows'
+import type { Execution, ExecutionError, ExecutionStatus } from '@flow/contract/workflows'
 import type { Scope } from '../context.ts'
 import { type Db, json, raw, sql } from '../db/db.ts'
-import { page } from '../db/page.ts'
 import { ring } from '../events/events.ts'
 import { cancellation } from './announcements.ts'
 import type { InputFrom } from './rules.ts'
 
-export type ExecutionRow = Omit<Execution, 'nodes' | 'trigger'> & {
+export type ExecutionRow = Omit<Execution, 'nodes' | 'trigger' | 'parent' | 'waiting_for' | 'duration_ms'> & {
   organization_id: string
   workspace_id: string
   snapshot: string
@@ -25,7 +22,6 @@ export type ExecutionRow = Omit<Execution, 'nodes' | 'trigger'> & {
   parent_node_id: string | null
   parent_attempt: number | null
   depth: number
-  priority: number
   concurrency_key: string | null
   is_admitted: boolean
   retention_days: number | null
@@ -69,7 +65,7 @@ const columns = raw(`e.id, e.organization_id, e.workspace_id, e.workflow_id, e.w
   e.input, e.output, e.error, e.trigger_type, e.trigger, e.event_depth, e.started_by, e.request_id, e.retry_of,
   e.cancel_requested_at, e.deadline_at, e.waiting_until, e.created_at, e.started_at, e.completed_at,
   e.parent_execution_id, e.parent_node_id, e.parent_attempt, e.depth, e.priority, e.concurrency_key, e.is_admitted,
-  e.retention_days`)
+  e.retention_days, e.expires_at, e.replay_id`)
 
 /** For the owner, across organizations. */
 export const load = (db: Db, ids: string[]): Promise<ExecutionRow[]> =>
@@ -84,6 +80,11 @@ export const nodesOf = (db: Db, execution_id: string): Promise<StoredNode[]> =>
       completed_at, coalesce(length(output::text), 0) as characters
     from execution_nodes where execution_id = ${execution_id}`)
 
+/** What became of the nodes, without their values. */
+export const statesOf = (db: Db, execution_id: string) =>
+  db.many<Pick<NodeRow, 'node_id' | 'status' | 'attempt' | 'taken'>>(sql`
+    select node_id, status, attempt, taken from execution_nodes where execution_id = ${execution_id}`)
+
 /** A node as it is told: its values with the lengths of their texts. What had no room is null and not there. */
 export type ToldNode = Omit<NodeRow, 'input' | 'output'> & {
   input: unknown
@@ -92,6 +93,7 @@ export type ToldNode = Omit<NodeRow, 'input' | 'output'> & {
   output: unknown
   output_bytes: number
   has_output: boolean
+  reused: boolean
 }
 
 /** The nodes of an execution with at most so many bytes of their own inputs and outputs: short ones first, so that most
@@ -119,7 +121,7 @@ export const toldNodesOf = (db: Db, execution_id: string, bytes_max: number, nod
     )
     select m.node_id, m.status, m.attempt, case when f.input then m.input end as input, m.input_from,
       case when f.output then m.output end as output, m.error, m.taken, m.items, m.spent_ms, m.due_at, m.started_at,
-      m.completed_at, m.input_bytes, m.output_bytes, m.input_bytes = 0 or coalesce(f.input, false) as has_input,
+      m.completed_at, m.reused, m.input_bytes, m.output_bytes, m.input_bytes = 0 or coalesce(f.input, false) as has_input,
       m.output_bytes = 0 or coalesce(f.output, false) as has_output
     from mine m left join fitting f using (node_id)`)
 
@@ -170,33 +172,25 @@ export const isCancelRequested = async (db: Db, id: string): Promise<boolean> =>
   return row !== undefined && row.cancel_requested_at !== null
 }
 
-export const find = (at: Scope, workflow_id: string, id: string): Promise<ExecutionRow | undefined> =>
+/** `hold`: it stays until the transaction ends, whatever has expired. */
+export const find = (
+  at: Scope,
+  workflow_id: string,
+  id: string,
+  { hold = false }: { hold?: boolean } = {},
+): Promise<ExecutionRow | undefined> =>
   at.db.maybe<ExecutionRow>(sql`
     select ${columns} from executions e
-    where e.id = ${id} and e.workflow_id = ${workflow_id} and e.workspace_id = ${at.workspace_id}`)
+    where e.id = ${id} and e.workflow_id = ${workflow_id} and e.workspace_id = ${at.workspace_id}
+    ${hold ? raw('for key share') : raw('')}`)
 
-type Listed = Parsed<(typeof workflows)['listExecutions']>
-
-export const list = (at: Scope, input: Listed): Promise<Page<ExecutionSummary>> =>
-  page<ExecutionSummary>(at.db, {
-    select: sql`e.id, e.workflow_id, e.workflow_version, e.status, e.error,
-      coalesce(e.trigger, '{}') || jsonb_build_object('type', e.trigger_type, 'by', e.started_by) as trigger,
-      e.retry_of, e.cancel_requested_at, e.waiting_until, e.created_at, e.started_at, e.completed_at`,
-    from: sql`executions e`,
-    where: [
-      sql`e.workflow_id = ${input.workflow_id}`,
-      sql`e.workspace_id = ${at.workspace_id}`,
-      ...(input.status ? [sql`e.status = ${input.status}`] : []),
-      ...(input.created_after ? [sql`e.created_at > ${input.created_after}`] : []),
-      ...(input.created_before ? [sql`e.created_at < ${input.created_before}`] : []),
-    ],
-    sortable: { created_at: 'e.created_at', completed_at: 'e.completed_at' },
-    id: 'e.id',
-    parameters: input,
-  })
-
+/** One that counted as left alone is in use again. */
 export const keepSnapshot = (at: Scope & { now: string }, digest: string, content: string): Promise<number> =>
   at.db.run(sql`
+    with found as (
+      update workflow_snapshots set orphaned_at = null
+      where organization_id = ${at.organization_id} and digest = ${digest} and orphaned_at is not null
+    )
     insert into workflow_snapshots (organization_id, digest, content, created_at)
     values (${at.organization_id}, ${digest}, ${content}, ${at.now}) on conflict do nothing`)
 
@@ -216,6 +210,7 @@ type New = Pick<
   priority: number
   retention_days: number | null
   concurrency_key: string | null
+  replay_id: string | null
 }
 type Parent = {
   execution_id: string
@@ -231,13 +226,14 @@ export const insert = (at: Scope & { now: string }, made: New): Promise<Executio
     with e as (
       insert into executions (id, organization_id, workspace_id, workflow_id, workflow_version, snapshot, status, input,
         trigger_type, trigger, event_depth, started_by, request_id, retry_of, created_at, parent_execution_id,
-        parent_node_id, parent_attempt, on_parent_end, depth, priority, retention_days, concurrency_key, is_admitted)
+        parent_node_id, parent_attempt, on_parent_end, depth, priority, retention_days, concurrency_key, is_admitted,
+        replay_id)
       values (${made.id}, ${at.organization_id}, ${at.workspace_id}, ${made.workflow_id}, ${made.workflow_version},
         ${made.snapshot}, 'queued', ${made.input}::json, ${made.trigger_type},
         ${json(made.trigger)}, ${made.event_depth}, ${made.started_by}, ${made.request_id}, ${made.retry_of}, ${at.now},
         ${made.parent?.execution_id ?? null}, ${made.parent?.node_id ?? null}, ${made.parent?.attempt ?? null},
         ${made.parent?.on_parent_end ?? null}, ${made.parent?.depth ?? 0}, ${made.priority}, ${made.retention_days},
-        ${made.concurrency_key}, ${made.concurrency_key === null})
+        ${made.concurrency_key}, ${made.concurrency_key === null}, ${made.replay_id})
       returning *
     ), told as (
       insert into execution_events (organization_id, execution_id, seq, type, at)
@@ -263,15 +259,42 @@ export const admit = (at: Scope, line: { workflow_id: string; key: string; limit
           and is_admitted)))
     returning id, workspace_id, started_by, request_id, priority`)
 
-/** The results that a new execution keeps of the one before. */
-export const copyNodes = (at: Scope, from: string, to: string, node_ids: string[]): Promise<number> =>
+/** A result that a new execution keeps of the one before, with the edges that it took as they are numbered there. */
+export type Kept = { node_id: string; taken: readonly number[] }
+
+export const copyNodes = (at: Scope, from: string, to: string, kept: Kept[]): Promise<number> =>
   at.db.run(sql`
     insert into execution_nodes (organization_id, execution_id, node_id, status, attempt, input, input_from, output,
-      error, taken, items, spent_ms, due_at, started_at, completed_at)
-    select organization_id, ${to}, node_id, status, attempt, input, input_from, output, error, taken, items, 0, due_at,
-      started_at, completed_at
-    from execution_nodes
-    where execution_id = ${from} and organization_id = ${at.organization_id} and node_id = any(${node_ids}::text[])`)
+      error, taken, items, spent_ms, due_at, started_at, completed_at, reused)
+    select n.organization_id, ${to}, n.node_id, n.status, n.attempt, n.input, n.input_from, n.output, n.error,
+      t.taken::integer[], n.items, 0, n.due_at, n.started_at, n.completed_at, true
+    from execution_nodes n
+    join unnest(${kept.map(({ node_id }) => node_id)}::text[], ${kept.map(({ taken }) => `{${taken.join()}}`)}::text[])
+      as t (node_id, taken) using (node_id)
+    where n.execution_id = ${from} and n.organization_id = ${at.organization_id}`)
+
+/** Calls that came for these nodes and that no result was made of: they are for whoever takes the execution up. */
+export const copyArrivals = (at: Scope, from: string, to: string, node_ids: string[]): Promise<number> =>
+  at.db.run(sql`
+    insert into execution_arrivals (organization_id, execution_id, node_id, attempt, output, error, arrived_at)
+    select distinct on (a.node_id) a.organization_id, ${to}::uuid, a.node_id, 1, a.output, a.error, a.arrived_at
+    from execution_arrivals a
+    left join execution_nodes n on n.execution_id = a.execution_id and n.node_id = a.node_id
+    where a.execution_id = ${from} and a.organization_id = ${at.organization_id} and a.error is null
+      and a.node_id = any(${node_ids}::text[]) and n.status is distinct from 'completed'
+    order by a.node_id, a.attempt desc`)
+
+/** Of those that took the execution up again with some of its results, the newest that has not ended. */
+export const successorOf = (db: Db, id: string): Promise<ExecutionRow | undefined> =>
+  db.maybe<ExecutionRow>(sql`
+    with recursive later as (
+      select id, 1 as steps from executions where retry_of = ${id}
+      union all select x.id, later.steps + 1 from executions x join later on x.retry_of = later.id where later.steps < 100
+    )
+    select ${columns} from executions e
+    where e.id in (select id from later) and e.completed_at is null
+      and exists (select from execution_nodes n where n.execution_id = e.id and n.reused)
+    order by e.created_at desc, e.id desc limit 1`)
 
 export const requestCancel = (at: Scope & { now: string }, id: string): Promise<number> =>
   at.db.run(sql`

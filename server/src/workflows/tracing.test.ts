@@ -149,6 +149,29 @@ test('a child leads to the node that began it; what is not sampled, or not obser
   )
 })
 
+test('a trace tells what an execution tells: nothing that is secret', async () => {
+  await flow
+  const { alice } = await newOrganization()
+  const config = { trace_config: { include_inputs: true, include_outputs: true } }
+  await alice.observability.create({ name: 'Open', slug: 'open', config })
+  const { id: workflow_id } = await alice.workflows.create({
+    name: 'Secretive',
+    slug: 'secretive',
+    input_schema: { type: 'object', properties: { key: { type: 'string', writeOnly: true } } },
+    nodes: [{ id: 'carry', type: 'transform', output: { header: 'Bearer {{ input.key }}' } }],
+    observability_ref: 'open',
+  })
+  const { id } = await alice.workflows.execute({ workflow_id, input: { key: 'sk-live-0815' } }, { wait: 30 })
+
+  const [{ spans } = assert.fail()] = await traceOf(id)
+  const [root, carry] = spans.map(valuesOf)
+  assert.deepEqual(
+    [root?.['flow.input'], root?.['flow.output'], carry?.['flow.output']],
+    ['{"key":"[secret]"}', '{"header":"Bearer [secret]"}', '{"header":"Bearer [secret]"}'],
+  )
+  assert.ok(!JSON.stringify(spans).includes('sk-live'))
+})
+
 test('of many executions the share that is wanted is traced', () => {
   const of = (sample_rate: number) => ({ trace_config: { enabled: true, sample_rate } }) as never
   const ids = Array.from({ length: 4000 }, () => crypto.randomUUID())

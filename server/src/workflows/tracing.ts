@@ -5,6 +5,9 @@ import { type Attributes, type HrTime, type Link, SpanKind, type SpanStatus, Spa
 import { JsonTraceSerializer } from '@opentelemetry/otlp-transformer'
 import { type Resource, resourceFromAttributes } from '@opentelemetry/resources'
 import type { RunContext } from '../engine/engine.ts'
+import { errorOf, type Hidden, tell } from './present.ts'
+import { hiddenNow } from './presenting.ts'
+import type { NodeSecrets } from './redaction.ts'
 import type { Snapshot } from './snapshot.ts'
 import { snapshotOf } from './snapshot.ts'
 import * as store from './store.ts'
@@ -23,7 +26,8 @@ export async function exportTrace(ctx: RunContext, { execution_id }: { execution
   if (!otlp_endpoint || !execution?.completed_at) return
   const nodes = await store.nodesOf(db, execution_id)
   const snapshot = await snapshotOf(db, execution.organization_id, execution.snapshot)
-  const body = JsonTraceSerializer.serializeRequest(spansOf(execution, nodes, snapshot))
+  const hidden = await hiddenNow(ctx, execution)
+  const body = JsonTraceSerializer.serializeRequest(spansOf(execution, nodes, snapshot, hidden))
 
   const response = await ctx.platform.fetch(`${otlp_endpoint}/v1/traces`, {
     method: 'POST',
@@ -43,6 +47,7 @@ export function spansOf(
   execution: store.ExecutionRow,
   nodes: store.StoredNode[],
   { graph, observability }: Pick<Snapshot, 'graph' | 'observability'>,
+  hidden?: Hidden,
 ): Span[] {
   const { include_inputs = false, include_outputs = false } = observability?.trace_config ?? {}
   const { id, organization_id, workspace_id, workflow_id, workflow_version, status, trigger_type, error } = execution
@@ -51,9 +56,9 @@ export function spansOf(
     'flow.organization_id': organization_id,
     'flow.workspace_id': workspace_id,
   })
-  const values = (input: unknown, output: unknown): Attributes => ({
-    ...(include_inputs ? { 'flow.input': told(input) } : {}),
-    ...(include_outputs && output !== null ? { 'flow.output': told(output) } : {}),
+  const values = ({ input, output }: { input: unknown; output: unknown }, marked?: NodeSecrets): Attributes => ({
+    ...(include_inputs ? { 'flow.input': told(tell(input, hidden, marked?.input)) } : {}),
+    ...(include_outputs && output !== null ? { 'flow.output': told(tell(output, hidden, marked?.output)) } : {}),
   })
   const root = span(resource, {
     name: 'workflow',
@@ -61,14 +66,14 @@ export function spansOf(
     execution,
     started_at: execution.started_at ?? execution.created_at,
     completed_at: execution.completed_at,
-    error,
+    error: errorOf(error, hidden),
     attributes: {
       'flow.execution_id': id,
       'flow.workflow_id': workflow_id,
       'flow.workflow_version': workflow_version,
       'flow.status': status,
       'flow.trigger': trigger_type,
-      ...values(execution.input, execution.output),
+      ...values(execution, hidden?.secrets),
     },
   })
   const spans = nodes.flatMap((node) => {
@@ -80,13 +85,12 @@ export function spansOf(
       'flow.node.attempt': attempt,
       'flow.node.status': node.status,
       ...(spent_ms > 0 ? { 'flow.node.code_ms': spent_ms } : {}),
-      ...values(node.input, node.output),
+      ...values(node, hidden?.secrets.nodes.get(node_id)),
     }
     const { started_at, completed_at } = node
     const span_id = spanIdOf(id, node_id, attempt)
-    return [
-      span(resource, { name: node_id, span_id, execution, started_at, completed_at, error: node.error, attributes }),
-    ]
+    const error = errorOf(node.error, hidden)
+    return [span(resource, { name: node_id, span_id, execution, started_at, completed_at, error, attributes })]
   })
   return [root, ...spans]
 }

@@ -2,8 +2,9 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hostOf } from '../../components/components.ts'
-import { jsonText } from '../../expressions/expressions.ts'
+import { jsonText, secretFieldsOf } from '../../expressions/expressions.ts'
 import { type Fault, type Language, SandboxUnavailable, type Verdict } from '../../sandbox/sandbox.ts'
+import { Redaction } from '../redaction.ts'
 import { assertFits, evaluated, idempotencyKey, type NodeCall, NodeFailure, OUTPUT_MAX } from './node.ts'
 
 /** What another attempt may mend; all else is the same every time. */
@@ -15,7 +16,17 @@ const languages: readonly string[] = ['javascript', 'typescript', 'python'] sati
 const FULL_MS = 250
 
 /** The answer of the node's code block to one input. `index`: of a map's item. */
-export async function runCode(call: NodeCall, input: unknown, index?: number): Promise<unknown> {
+export const runCode = (call: NodeCall, input: unknown, index?: number): Promise<unknown> =>
+  answerOf(call, input, index).catch((thrown: unknown) => {
+    const marked = call.block?.config.input_schema && secretFieldsOf(call.block.config.input_schema)
+    if (!(thrown instanceof NodeFailure) || !marked) throw thrown
+    const redaction = new Redaction()
+    redaction.learn(marked, input)
+    const { code, message, is_final, cause } = thrown
+    throw new NodeFailure(code, redaction.message(message), { is_final, cause })
+  })
+
+async function answerOf(call: NodeCall, input: unknown, index?: number): Promise<unknown> {
   const { block, at, tenant, signal } = call
   if (!block)
     throw new NodeFailure('COMPONENT_MISSING', 'The code block is not part of this execution.', { is_final: true })
