@@ -48,8 +48,9 @@ test('a node that waits for a time says until when', async () => {
     nodes: [{ id: 'p', type: 'wait', seconds: 3600, label: 'Pause' }],
   })
 
-  assert.equal(one.until, execution.waiting_until)
-  assert.equal(one.message, `"Pause" waits until ${execution.waiting_until}.`)
+  assert.ok(one.until)
+  assert.equal(one.until, execution.nodes[0]?.waiting_until)
+  assert.equal(one.message, `"Pause" waits until ${one.until}.`)
   assert.deepEqual(execution.nodes[0]?.waiting_for, [one])
 })
 
