@@ -71,6 +71,28 @@ test('results that were taken over are told as such, and keep when they were mad
   )
 })
 
+test('what another node has cancelled is not run again, nor what led to it', async () => {
+  const { alice } = await newOrganization()
+  await block(alice, 'dice', 'export const main = () => Math.random()')
+  await block(alice, 'fail', "export const main = () => { throw new Error('no') }")
+  const failed = await run(alice, {
+    nodes: [
+      node('quick', 'dice'),
+      { id: 'slow', type: 'wait', seconds: 3600 },
+      node('first', 'dice', { join: 'any', cancels: ['slow'] }),
+      node('last', 'fail'),
+    ],
+    edges: [edge('quick', 'first'), edge('slow', 'first'), edge('first', 'last')],
+  })
+  const before = { quick: 'completed', slow: 'cancelled', first: 'completed', last: 'failed' }
+  assert.deepEqual(statuses(failed), before)
+
+  const retried = await alice.workflows.retryExecution(at(failed), { wait: 60 })
+
+  assert.deepEqual([statuses(retried), reused(retried)], [before, ['quick', 'slow', 'first']])
+  assert.equal(retried.nodes[2]?.output, failed.nodes[2]?.output)
+})
+
 test('a child that failed is begun anew, and one that completed is not', async () => {
   const { alice } = await newOrganization()
   await block(alice, 'fail', "export const main = () => { throw new Error('no') }")

@@ -154,7 +154,7 @@ export function joinInput(input: unknown, input_from: InputFrom | null, sourceOf
 /** The nodes that are run again: `from` and what comes after it; without it whatever did not complete, and what comes
  *  after that. */
 export function rerunOf(graph: Graph, states: States, from?: string): Set<string> {
-  const first = graph.nodes.filter(({ node }) => (from === undefined ? !isKept(states.get(node.id)) : node.id === from))
+  const first = graph.nodes.filter((at) => (from === undefined ? !isKept(graph, states, at) : at.node.id === from))
   const again = new Set<string>()
   const looking = [...first]
   for (const at of looking) {
@@ -165,6 +165,13 @@ export function rerunOf(graph: Graph, states: States, from?: string): Set<string
   return again
 }
 
-/** Skipped nodes are decided anew by what leads to them, so they are kept unless something before them runs again. */
-const isKept = (state: NodeState | undefined): boolean =>
-  state?.status === 'completed' || state?.status === 'skipped' || (state?.status === 'failed' && state.taken.length > 0)
+/** Skipped nodes are decided anew by what leads to them, so they are kept unless something before them runs again. What
+ *  another node has cancelled is over; what was cancelled with the whole execution is not. */
+function isKept(graph: Graph, states: States, { node }: GraphNode): boolean {
+  const state = states.get(node.id)
+  if (state?.status === 'completed' || state?.status === 'skipped') return true
+  if (state?.status === 'failed') return state.taken.length > 0
+  const isMeant = ({ node: { id, cancels } }: GraphNode) =>
+    cancels?.includes(node.id) && states.get(id)?.status === 'completed'
+  return state?.status === 'cancelled' && graph.nodes.some(isMeant)
+}
