@@ -249,7 +249,12 @@ test('what people and callers send is hidden by the schemas of those nodes', asy
   const [task] = waiting_for
   assert.ok(task?.kind === 'task')
   assert.equal(task.title, 'Unlock [secret]')
-  await alice.tasks.complete({ workflow_id, execution_id, node_id: 'ask', data: { pin: '1234567' } })
+  const answered = await alice.tasks.complete({ workflow_id, execution_id, node_id: 'ask', data: { pin: '1234567' } })
+  assert.deepEqual(
+    [answered.data, (await alice.tasks.get({ task_id: task.task_id })).data],
+    [{ pin: '[secret]' }, answered.data],
+  )
+  assert.deepEqual((await alice.tasks.list({ execution_id })).items[0]?.data, answered.data)
   const called = await until(look, ({ waiting_for }) => waiting_for[0]?.kind === 'callback')
   const [wait] = called.waiting_for
   assert.ok(wait?.kind === 'callback' && wait.url)

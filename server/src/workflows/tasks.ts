@@ -11,7 +11,7 @@ import type { Parsed } from '@flow/contract/operation'
 import type { tasks as contract, Delegation, Task } from '@flow/contract/tasks'
 import { may } from '../auth/auth.ts'
 import type { Context } from '../context.ts'
-import { compileJsonSchema } from '../expressions/expressions.ts'
+import { compileJsonSchema, secretFieldsOf } from '../expressions/expressions.ts'
 import { conflict, type Failure, forbidden, invalid, notFound } from '../failure.ts'
 import { membersNamed } from '../users/users.ts'
 import { fieldOf } from './beginning.ts'
@@ -32,13 +32,14 @@ export async function list(ctx: Context, input: Parsed<Ops['list']>): Promise<Pa
   if (!asker.may_read && !seesByBeingAsked(asker)) return { items: [], total: 0, limit, offset }
   const named = assignee === undefined || assignee === 'me' ? [] : [{ names: await namesOf(ctx, assignee), roles: [] }]
   const inbox = assignee === 'me' || !asker.may_read ? [asker] : []
-  return store.list(ctx, { ...wanted, asked: [...named, ...inbox] })
+  const page = await store.list(ctx, { ...wanted, asked: [...named, ...inbox] })
+  return { ...page, items: page.items.map(told) }
 }
 
 export async function get(ctx: Context, { task_id }: Parsed<Ops['get']>): Promise<Task> {
   const task = await store.find(ctx, task_id)
   if (!task || !maySee(await askerOf(ctx), task)) throw notFound('task', task_id)
-  return task
+  return told(task)
 }
 
 export async function complete(ctx: Context, input: Parsed<Ops['complete']>): Promise<Task> {
@@ -52,7 +53,13 @@ export async function complete(ctx: Context, input: Parsed<Ops['complete']>): Pr
   const isFirst = await arrive(ctx.platform.engine, ctx.db, at, { output, now: ctx.now })
   if (!isFirst) throw conflict('It has expired a moment ago.')
 
-  return completed
+  return told(completed)
+}
+
+/** What its form marks as secret in the answer is for the node alone. */
+function told(task: Task): Task {
+  const hide = task.data && task.form && secretFieldsOf(task.form)
+  return hide ? { ...task, data: hide(task.data) as Task['data'] } : task
 }
 
 export async function delegate(ctx: Context, input: Parsed<Ops['delegate']>): Promise<Task> {
