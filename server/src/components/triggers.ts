@@ -6,7 +6,7 @@ import type { WorkflowConfig } from '@flow/contract/components/workflow'
 import type { Context, Scope } from '../context.ts'
 import { json, sql } from '../db/db.ts'
 import { dropInterest, keepInterest } from '../events/events.ts'
-import { conflict } from '../failure.ts'
+import { conflict, forbidden } from '../failure.ts'
 import { nextAfter } from '../schedule.ts'
 import { type Trigger, triggerOf } from './trigger-rules.ts'
 
@@ -21,12 +21,21 @@ export async function keepTrigger(ctx: Context, workflow_id: string, workflow: W
   const is_enabled = trigger.type !== 'manual' && trigger.config.enabled
   const before = await find(ctx, workflow_id)
   if (trigger.type === 'manual' && !before) return
+  if (trigger.type === 'event') assertMayHear(ctx, trigger, before)
   if (trigger.type === 'webhook') await assertFree(ctx, workflow_id, trigger.config)
 
   const next_at = trigger.type === 'schedule' && is_enabled ? nextOf(ctx.now, trigger, before) : null
   await keep(ctx, workflow_id, { ...trigger, is_enabled, next_at })
   if (trigger.type === 'event' && is_enabled) await keepInterest(ctx, EVENT_KIND, workflow_id, trigger.config.events)
   else if (before?.type === 'event') await dropInterest(ctx, EVENT_KIND, workflow_id)
+}
+
+/** Events are those of the whole workspace: whoever has a role in one solution only does not get to hear them. */
+function assertMayHear(ctx: Context, { config }: Extract<Trigger, { type: 'event' }>, before?: Armed): void {
+  if (!ctx.solution_ids) return
+  const isSame = before?.type === 'event' && JSON.stringify(before.config.events) === JSON.stringify(config.events)
+  if (!isSame)
+    throw forbidden('Events of the workspace are not for a role in one solution. Ask an admin to set this trigger.')
 }
 
 /** The workflow goes: nobody tells it of events any longer. Its row goes with it. */

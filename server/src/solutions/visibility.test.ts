@@ -309,6 +309,21 @@ test('a builder in a solution refers to what it uses already, and to nothing els
   assert.equal(await codeOf(client.components.publish({ component_id: made.id })), 'ok')
 })
 
+test('a builder in a solution does not set a workflow off by the events of the whole workspace', async () => {
+  const { alice, guest, inside } = await newGuests()
+  const client = await guest('solution_builder')
+  const trigger = (events: ('workflow.completed' | 'workflow.failed')[]) => ({
+    workflow_id: inside.id,
+    trigger_type: 'event' as const,
+    trigger_config: { events },
+  })
+
+  assert.equal(await codeOf(client.workflows.update(trigger(['workflow.completed']))), 'FORBIDDEN')
+  await alice.workflows.update(trigger(['workflow.completed']))
+  assert.equal(await codeOf(client.workflows.update({ workflow_id: inside.id, description: 'Mine' })), 'ok')
+  assert.equal(await codeOf(client.workflows.update(trigger(['workflow.failed']))), 'FORBIDDEN')
+})
+
 test('a role in a solution is for each of its versions but those that others keep private', async () => {
   const { alice, guest, solution_id } = await newGuests()
   const client = await guest('viewer')
