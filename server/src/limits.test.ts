@@ -36,7 +36,7 @@ test('the limits that are written down are those that hold', () => {
     `| memory | \`memory_mb\` of the block: ${sandbox.memory_mb_min} to ${sandbox.memory_mb_max},`,
     `| log | ${kibi(sandbox.log)}, a message ${kibi(sandbox.log_message)} |`,
     `| error | message ${kibi(sandbox.error_message)}, stack ${kibi(sandbox.error_stack)} |`,
-    `| calls to the host, \`fetch\` among them | ${number(sandbox.host_calls)}, of them ${sandbox.host_calls_pending} at a time; an argument of ${mebi(sandbox.host_argument)}B |`,
+    `| calls to the host, \`fetch\` among them | ${number(sandbox.host_calls)}, of them ${sandbox.host_calls_pending} at a time; an argument of ${mebi(sandbox.host_argument)}B,`,
     `| timers | ${number(sandbox.timers)}, of them ${number(sandbox.timers_pending)} at a time |`,
   ]
   for (const row of rows) assert.ok(page.includes(row), row)
