@@ -69,12 +69,13 @@ for (const mode of testModes) {
       await gone(child)
     }
     // Where several may share a database, two of them go on at once.
-    const last = (mode === 'embedded' ? [1] : [1, 2]).map(() => begin(made))
-    for (const { child, lines } of last) {
+    const last = (mode === 'embedded' ? [1] : [1, 2]).map(() => {
+      const { child, lines } = begin(made)
       lines.resume()
-      await gone(child)
-      assert.equal(child.exitCode, 0)
-    }
+      return child
+    })
+    await Promise.all(last.map(gone))
+    for (const { exitCode } of last) assert.equal(exitCode, 0)
 
     const database = await connect({ ...made.options, pool_max: 2 })
     const found = await database.platform.many<{ status: string; count: number; different: number }>(sql`
