@@ -66,18 +66,35 @@ create view solutions_told with (security_invoker = true) as
   ) counted;
 
 -- The marketplace: what organizations show to all others of the installation. These two functions alone look beyond
--- the tenant, and see nothing there but solutions that are shown, and what those use.
-create function flow_marketplace() returns setof solutions_told language sql stable set app.org = '*' as $$
-  select s.* from solutions_told s join organizations o on o.id = s.organization_id
-  where s.visibility_level = 'marketplace' and o.status = 'active'
+-- the tenant, and see nothing there but solutions that are shown, and what those use. The tenant is changed and put back
+-- by hand: a function with `set app.org` of its own can only be made by a superuser.
+create function flow_marketplace() returns setof solutions_told language plpgsql stable as $$
+declare
+  tenant text := coalesce(current_setting('app.org', true), '');
+begin
+  perform set_config('app.org', '*', true);
+  return query
+    select s.* from solutions_told s join organizations o on o.id = s.organization_id
+    where s.visibility_level = 'marketplace' and o.status = 'active';
+  perform set_config('app.org', tenant, true);
+end
 $$;
 
 -- `added_at`: null of what is not in the solution, and only used by what is.
 create function flow_marketplace_components(shown uuid)
 returns table (component_id uuid, added_at timestamptz, component jsonb, versions jsonb)
-language sql stable set app.org = '*' as $$
-  select c.id, sc.added_at, to_jsonb(c),
-    (select jsonb_agg(to_jsonb(v)) from component_versions v where v.component_id = c.id and v.status = 'published')
-  from components c left join solution_components sc on sc.component_id = c.id and sc.solution_id = shown
-  where c.id in (select flow_components_used(array[shown])) and exists (select from flow_marketplace() s where s.id = shown)
+language plpgsql stable as $$
+declare
+  tenant text := coalesce(current_setting('app.org', true), '');
+begin
+  perform set_config('app.org', '*', true);
+  return query
+    select c.id, sc.added_at, to_jsonb(c),
+      (select jsonb_agg(to_jsonb(v)) from component_versions v where v.component_id = c.id and v.status = 'published')
+    from components c
+    left join solution_components sc on sc.component_id = c.id and sc.solution_id = shown
+    where c.id in (select flow_components_used(array[shown]))
+      and exists (select from flow_marketplace() s where s.id = shown);
+  perform set_config('app.org', tenant, true);
+end
 $$;
