@@ -36,8 +36,10 @@ export async function* follow<Data>(
       }
     } catch (error) {
       if (signal?.aborted) throw signal.reason
-      // A refusal is an answer, and broken data stays broken; anything else is a connection that broke off.
-      if (error instanceof FlowError || error instanceof SyntaxError) throw error
+      // A refusal is an answer, and broken data stays broken; anything else is a connection that broke off, or a server
+      // that is on its way back.
+      if (error instanceof SyntaxError) throw error
+      if (error instanceof FlowError && ![502, 503, 504].includes(error.status)) throw error
     }
   }
   throw new FlowConnectionError('The stream of events broke off again and again.', undefined)
