@@ -69,7 +69,12 @@ for (const mode of ['embedded', 'postgres'] as const) {
     sections.push(sectionBefore(mode))
     continue
   }
-  const { rows, left } = await crashRounds(mode, (deaths) => deaths, wanted)
+  const { rows, left } = await crashRounds(
+    mode,
+    (deaths) => deaths,
+    wanted,
+    (row) => console.log(rowOf(row)),
+  )
   sections.push(sectionOf(mode, rows))
   console.log(sections.at(-1))
   const faults = rows.flatMap((row) => Object.values(row.faults).flat())

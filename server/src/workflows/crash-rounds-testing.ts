@@ -25,16 +25,17 @@ export type Row = { pattern: CrashPattern; writings: number; deaths: number; fau
 /** How each ends that nobody interrupts: its tree, how many writings it takes, which calls of code it makes. */
 export type Undisturbed = { tree: Tree[]; writings: number; calls: Set<string> }
 /** The execution that a process began and died in, or outlived. */
-type Round = { row: Row; about: string }
+type Round = { row: Row; about: string; begun: string | undefined }
 
 export const noDeath: Death = { at: Infinity, when: 'after' }
 const none = (): Faults => ({ lost: [], repeated: [], different: [] })
 
-/** `choose`: which of the deaths of a pattern are died. */
+/** `choose`: which of the deaths of a pattern are died. `tell`: is told of each pattern when the next one begins. */
 export async function crashRounds(
   mode: Database['mode'],
   choose: (deaths: Death[], pattern: CrashPattern) => Death[],
   patterns = crashPatterns,
+  tell: (row: Row) => void = () => {},
 ): Promise<{ rows: Row[]; left: Left }> {
   const made = await prepareAll(mode)
   const undisturbed = await withoutDeath(made, patterns)
@@ -50,21 +51,29 @@ export async function crashRounds(
     const begin = [{ ...orderOf(made, row.pattern), death }]
     const { told, was_killed } = await live({ ...made, finish: { after }, begin })
     const ended = treesIn(told)
-    if (before) await judge(made, before, ended[0], undisturbed)
-    before = { row, about: `${row.pattern.name}, killed ${death.when} writing ${death.at}` }
+    const begun = told.flatMap((one) => ('begun' in one ? [one.begun] : []))[0]
+    if (before) await judge(made, before, treeOf(before, ended, begun), undisturbed)
+    if (before && before.row !== row) tell(before.row)
+    before = { row, about: `${row.pattern.name}, killed ${death.when} writing ${death.at}`, begun }
     if (was_killed) row.deaths += 1
-    // It may have come to its end before it came to its death.
-    else await judge(made, before, ended.at(-1), undisturbed)
-    if (!was_killed) before = undefined
     after = lastOf(ended) || after
+    if (was_killed) continue
+    // It came to its end before it came to its death.
+    if (begun === undefined) throw new Error(`${before.about}: the process ended by itself`)
+    await judge(made, before, treeOf(before, ended), undisturbed)
+    before = undefined
   }
   const { told } = await live({ ...made, finish: { after } })
-  if (before) await judge(made, before, treesIn(told)[0], undisturbed)
+  if (before) await judge(made, before, treeOf(before, treesIn(told)), undisturbed)
   const left = told.flatMap((one) => ('left' in one ? [one.left] : []))[0]
   if (!left) throw new Error('the last process did not say what is left')
   await made.remove()
   return { rows: [...new Set(rounds.map(({ row }) => row))], left }
 }
+
+/** The execution of a round. One whose caller was not answered is whatever the next process finds beside its own. */
+const treeOf = ({ begun }: Round, ended: Tree[][], own?: string): Tree[] | undefined =>
+  ended.find(([root]) => (begun === undefined ? root?.id !== own : root?.id === begun))
 
 /** A database with all patterns in it. */
 export function prepareAll(mode: Database['mode']): Promise<Made> {
@@ -112,29 +121,24 @@ export const linesOf = async ({ log }: Made): Promise<string[]> =>
 
 async function judge(
   made: Made,
-  { row, about }: Round,
+  { row, about, begun }: Round,
   tree: Tree[] | undefined,
   undisturbed: Map<CrashPattern, Undisturbed>,
 ): Promise<void> {
   const wanted = undisturbed.get(row.pattern)
   if (!wanted) throw new Error(`nobody knows how ${row.pattern.name} should end`)
-  const faults = await faultsOf(made, tree, wanted)
+  // What died before the caller was answered need not be there at all.
+  const faults = tree ? await faultsOf(made, tree, wanted) : none()
+  if (!tree && begun !== undefined) faults.lost.push('it was accepted, and is not there')
   for (const kind of ['lost', 'repeated', 'different'] as const) {
     row.faults[kind].push(...faults[kind].map((fault) => `${about}: ${fault}`))
   }
 }
 
 /** What must not be of an execution and its children. `lines`: how much of the log counts for what was repeated. */
-export async function faultsOf(
-  made: Made,
-  tree: Tree[] | undefined,
-  wanted: Undisturbed,
-  lines?: number,
-): Promise<Faults> {
+export async function faultsOf(made: Made, tree: Tree[], wanted: Undisturbed, lines?: number): Promise<Faults> {
   const faults = none()
   const log = await linesOf(made)
-  // What died before the caller was answered need not be there at all.
-  if (!tree) return faults
   for (const { place, id } of tree) {
     const twin = tree.find((one) => one.place === place)
     if (twin?.id !== id) faults.repeated.push(`the child at ${place} was begun twice`)
