@@ -11,17 +11,17 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort, repository, startServer } from './server.ts'
 
-type Start = { env?: Record<string, string>; uid?: number }
+type Start = { env?: Record<string, string>; before?: string[] }
 
-/** Starts a server until it ends by itself; `env` over a fresh directory and a free port. */
-async function start(t: TestContext, { env = {}, uid }: Start = {}) {
+/** Starts a server until it ends by itself; `env` over a fresh directory and a free port, `before` its command. */
+async function start(t: TestContext, { env = {}, before = [] }: Start = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'flow-e2e-'))
   t.after(() => rm(directory, { recursive: true, force: true }))
-  const child = spawn(process.execPath, ['--no-warnings', 'server/src/main.ts'], {
+  const [command = '', ...args] = [...before, process.execPath, '--no-warnings', 'server/src/main.ts']
+  const child = spawn(command, args, {
     cwd: repository,
     env: { PORT: '0', FLOW_DATA_DIR: directory, FLOW_LOG_LEVEL: 'warn', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    ...(uid === undefined ? {} : { uid, gid: uid }),
   })
   t.after(() => child.kill('SIGKILL'))
   let printed = ''
@@ -32,7 +32,7 @@ async function start(t: TestContext, { env = {}, uid }: Start = {}) {
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaint += text
   })
-  const code = await new Promise<number | null>((done) => child.once('close', done))
+  const code = await new Promise<number | null>((done, fail) => child.once('close', done).once('error', fail))
   return { code, printed, complaint, directory }
 }
 
@@ -90,10 +90,10 @@ test('a data directory that may not be written is refused', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'flow-e2e-'))
   t.after(() => rm(directory, { recursive: true, force: true }))
   await chmod(directory, 0o500)
-  // Root may write everywhere; then it is somebody else who starts it.
-  const uid = process.getuid?.() === 0 ? 65_534 : undefined
+  // Root may write everywhere, unless it gives that right away.
+  const before = process.getuid?.() === 0 ? ['setpriv', '--bounding-set', '-dac_override,-dac_read_search'] : []
 
-  const refused = await start(t, { env: { FLOW_DATA_DIR: directory }, uid })
+  const refused = await start(t, { env: { FLOW_DATA_DIR: directory }, before })
 
   assertRefused(refused, /^FLOW_DATA_DIR: this user may not write in .*Give it to the user that Flow runs as/m)
   assert.deepEqual(await readdir(directory), [])

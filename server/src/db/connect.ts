@@ -28,7 +28,9 @@ export type ConnectOptions = {
 
 const POOL_MAX = 16
 const STATEMENT_TIMEOUT_MS = 30_000
-const IDLE_TIMEOUT_MS = 10_000
+/** Of a transaction in which nothing is said. Short, because a process that stands still in one keeps others from what
+ *  it has locked, and they are to go on with its work. */
+const IDLE_TIMEOUT_MS = 5_000
 const WAIT_TIMEOUT_MS = 30_000
 
 /** Throws `DatabaseRefused` with a sentence when the database can't be used as things are. */

@@ -80,7 +80,12 @@ export const addReplica = (db: Db, id: string) =>
   db.one<{ number: number }>(sql`insert into engine_replicas (id) values (${id}) returning number`)
 
 /** Whether the replica still counts as alive; from now on it does for longer. */
-export const beat = (db: Db, id: string) => db.run(sql`update engine_replicas set seen_at = now() where id = ${id}`)
+export const beat = (db: Db, id: string) =>
+  db.run(sql`update engine_replicas set seen_at = now() where id = ${id} and seen_at > '-infinity'`)
+
+/** These are dead from now on, even while something of theirs is still to be taken over. */
+export const giveUp = (db: Db, ids: string[]) =>
+  db.run(sql`update engine_replicas set seen_at = '-infinity' where id = any(${ids}::uuid[])`)
 
 /** A replica that has not been heard of for so long is taken for dead; for so short, only if its lock is free, too: the
  *  session that holds it may be a moment late to come back while the process is well. */

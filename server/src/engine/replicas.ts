@@ -24,6 +24,9 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
   let id = newId()
   let timers: NodeJS.Timeout[] = []
   let lost: () => void = () => {}
+  /** When the last beat was sent that was answered with "alive", by this process's clock. */
+  let alive_at = Number.NEGATIVE_INFINITY
+  let beating: Promise<void> | undefined
 
   const join = async (onLost: () => void) => {
     lost = onLost
@@ -52,8 +55,19 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
     return timer.unref()
   }
 
-  const beat = async () => {
-    if ((await claims.beat(platform, id)) > 0) return
+  const beat = (): Promise<void> => {
+    beating ??= beatOnce().finally(() => {
+      beating = undefined
+    })
+    return beating
+  }
+
+  const beatOnce = async () => {
+    const sent_at = performance.now()
+    if ((await claims.beat(platform, id)) > 0) {
+      alive_at = sent_at
+      return
+    }
     // The others have given us up, and given away what was ours: nothing of it may go on.
     log.warn({ replica_id: id }, 'this process was taken for dead; it begins anew')
     id = newId()
@@ -91,6 +105,7 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
   /** The runs of these replicas go back into the queue. It counts as a failure: a run that ends every process that
    *  takes it must not do so for ever. */
   const giveBack = async (db: Db, ids: string[]): Promise<number> => {
+    await claims.giveUp(db, ids)
     const rows = await claims.removeOf(db, ids)
     for (const lane of lanes) {
       const jobs = rows.filter((row) => row.lane === lane).map((row) => row.job_id)
@@ -104,6 +119,16 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
   return {
     join,
     id: () => id,
+    /** Resolves when nobody can have taken over yet what this process has claimed, or when it has learned of it: it
+     *  may have stood still without noticing. */
+    async sure(): Promise<void> {
+      let seconds = silence.seconds_without_lock
+      while (!isAlone && performance.now() - alive_at > seconds * 1000) {
+        await beat()
+        // A slow database is no reason to ask it again and again.
+        seconds = silence.seconds
+      }
+    },
     /** Nothing more is looked after; what is still claimed goes to others. */
     async leave(): Promise<void> {
       for (const timer of timers) clearInterval(timer)

@@ -25,6 +25,9 @@ export type Claim = {
   failures: number
   /** Aborted when the process is about to end: begin nothing new, come to a stop, hand over. */
   stopping: AbortSignal
+  /** Resolves while the run is ours for sure, rejects when it belongs to another process: to be asked before something
+   *  is done that no database can refuse. */
+  sure(): Promise<void>
   /** Calls whenever there may be news for the run. */
   onNews(heard: () => void): void
 }
@@ -214,6 +217,10 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       job: one.job,
       failures,
       stopping: stopping.signal,
+      async sure() {
+        await replica.sure()
+        one.abort.signal.throwIfAborted()
+      },
       onNews(heard) {
         one.heard = heard
         if (one.has_news) heard()

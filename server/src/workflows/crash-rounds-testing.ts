@@ -135,8 +135,8 @@ async function judge(
   }
 }
 
-/** What must not be of an execution and its children. `lines`: how much of the log counts for what was repeated. */
-export async function faultsOf(made: Made, tree: Tree[], wanted: Undisturbed, lines?: number): Promise<Faults> {
+/** What must not be of an execution and its children. */
+export async function faultsOf(made: Made, tree: Tree[], wanted: Undisturbed): Promise<Faults> {
   const faults = none()
   const log = await linesOf(made)
   for (const { place, id } of tree) {
@@ -148,7 +148,7 @@ export async function faultsOf(made: Made, tree: Tree[], wanted: Undisturbed, li
     if (!found) faults.lost.push(`nothing was begun at "${expected.place}"`)
     else compare(found, expected, faults)
   }
-  for (const one of tree) faults.repeated.push(...repeatedIn(one, log.slice(0, lines)))
+  for (const one of tree) faults.repeated.push(...repeatedIn(one, log))
 
   const calls = callsIn(log, tree)
   for (const { place } of calls) if (!wanted.calls.has(place)) faults.repeated.push(`${place} was called, too`)

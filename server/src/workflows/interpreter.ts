@@ -7,6 +7,7 @@
 
 import type { ExecutionError, ExecutionStatus } from '@flow/contract/workflows'
 import type { GraphNode } from '../components/workflow-rules.ts'
+import type { Platform } from '../context.ts'
 import type { Database } from '../db/db.ts'
 import { groupCommit, type Outcome, type RunContext } from '../engine/engine.ts'
 import { Attempts } from './attempts.ts'
@@ -110,7 +111,7 @@ class Interpreter {
       look: () => this.#readArrivals(),
       execution,
       snapshot,
-      platform,
+      platform: ownedBy(claim, platform),
       memory: this.#memory,
       journal: this.#journal,
       clock: platform.clock,
@@ -300,6 +301,18 @@ class Interpreter {
     const begun = graph.nodes.filter(({ node }) => states.has(node.id))
     this.#attempts.close(begun.filter((one) => this.#attempts.cancel(one, at)))
     this.#attempts.abortAll()
+  }
+}
+
+/** The platform with everything that reaches outside behind the question whether the execution is still ours: what a
+ *  process has written in vain is refused, but what it has called has been called. */
+function ownedBy({ sure }: RunContext['claim'], platform: Platform): Platform {
+  const { sandbox, fetch } = platform
+  const ownFetch = (...[url, init]: Parameters<typeof fetch>) => sure().then(() => fetch(url, init))
+  return {
+    ...platform,
+    sandbox: { ...sandbox, run: (job) => sure().then(() => sandbox.run(job)) },
+    fetch: Object.assign(ownFetch, { close: fetch.close }),
   }
 }
 
