@@ -13,6 +13,7 @@ const rows = [
   ['app', 'platform'],
   ['solutions', 'triggers'],
   ['workflows'],
+  ['gateway'],
   ['state'],
   ['components'],
   ['webhooks', 'organizations', 'auth', 'users', 'keys', 'billing', 'audit', 'events'],
