@@ -308,11 +308,11 @@ class Interpreter {
  *  process has written in vain is refused, but what it has called has been called. */
 function ownedBy({ sure }: RunContext['claim'], platform: Platform): Platform {
   const { sandbox, fetch } = platform
-  const ownFetch = (...[url, init]: Parameters<typeof fetch>) => sure().then(() => fetch(url, init))
+  const fetchOwned = (...asked: Parameters<typeof fetch>) => sure().then(() => platform.fetch(...asked))
   return {
     ...platform,
     sandbox: { ...sandbox, run: (job) => sure().then(() => sandbox.run(job)) },
-    fetch: Object.assign(ownFetch, { close: fetch.close }),
+    fetch: Object.assign(fetchOwned, { close: fetch.close }),
   }
 }
 
