@@ -76,7 +76,7 @@ export type ResponseFormat =
   | { type: 'json_object' }
   | { type: 'json_schema'; json_schema: { name: string; description?: string; schema?: JsonObject; strict?: boolean } }
 
-export type ReasoningEffort = 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh'
+export type ReasoningEffort = 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max'
 
 export type ChatRequest = {
   model: string
@@ -104,6 +104,8 @@ export type ChatRequest = {
   reasoning_tokens?: number
   user?: string
   metadata?: Record<string, string>
+  /** The format it was asked in, whose names `others` bears. */
+  mouth?: MouthName
   /** What was asked besides, by names of the mouth's own format. It reaches providers of that format unchanged;
    *  adapters of another one name it in `dropped`. */
   others?: JsonObject

@@ -60,12 +60,20 @@ export class ProviderFault extends Error {
 
 /** A format that the provider speaks by itself. The request is the client's, with the model's name changed. */
 export type Native = {
-  /** `body` is the client's, parsed; `text` what was sent, where nothing in it had to change but the model. */
+  /** Whether this account speaks it; missing: each account of the kind does. Where not, the call goes by the hub. */
+  speaks?(account: Account): boolean
+  /** `body` is the client's, parsed. */
   request(account: Account, model: string, body: JsonObject): Outgoing
   /** What the answer cost, or `undefined` where it does not say. */
   usageOf(answer: JsonObject): Usage | undefined
   /** The same of one piece of a stream: what it says is the total up to there. */
   usageOfPiece(piece: StreamPiece): Partial<Usage> | undefined
+  /** Whether a piece is only what `request` asked for besides: the client whose body this is does not see it. */
+  hides?(body: JsonObject, piece: StreamPiece): boolean
+  /** Why the provider broke off, where this piece says so. */
+  faultOfPiece(piece: StreamPiece): Fault | undefined
+  /** Whether the stream is whole with this piece. One that closes without it was cut short. */
+  ends(piece: StreamPiece): boolean
 }
 
 export type Adapter = {
