@@ -48,7 +48,9 @@ export type FilePart = {
 export type RefusalPart = { type: 'refusal'; refusal: string }
 export type UserPart = TextPart | ImagePart | AudioPart | FilePart
 
-/** What a model thought, to be handed back in the next turn as it came. `text` may be empty while `data` is sealed. */
+/** What a model thought, to be handed back in the next turn as it came. `text` may be empty while `data` is sealed.
+ *  A `signature` or `data` that only one kind of provider understands begins with that kind and a colon
+ *  (`gemini:…`), so that no other is handed it; base64 has no colon. */
 export type Reasoning = { text: string; signature?: string; data?: string; id?: string }
 
 export type ToolCall = { id: string; type: 'function'; function: { name: string; arguments: string } }
@@ -137,7 +139,7 @@ export type ChatAnswer = {
   id: string
   /** Seconds since 1970. */
   created: number
-  /** As the provider calls it. */
+  /** As the provider calls it; empty where it does not say. */
   model: string
   choices: Choice[]
   usage: Usage

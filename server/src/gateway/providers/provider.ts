@@ -76,14 +76,19 @@ export type Native = {
   ends(piece: StreamPiece): boolean
 }
 
+/** Names an answer where the provider does not: `now` is in seconds since 1970. */
+export type Naming = { id: string; now: number }
+
+/** Each `request` throws a `ProviderFault` where a part of it cannot be translated and must not be left out, such as
+ *  an image that the provider would have to fetch. */
 export type Adapter = {
   kind: ProviderKind
   framing: 'sse' | 'aws'
   native: Partial<Record<MouthName, Native>>
   chat?: {
     request(account: Account, model: string, request: ChatRequest): Outgoing
-    answer(body: JsonObject, about: { id: string; now: number }): ChatAnswer
-    stream(request: ChatRequest, about: { id: string; now: number }): StreamReader
+    answer(body: JsonObject, about: Naming): ChatAnswer
+    stream(request: ChatRequest, about: Naming): StreamReader
   }
   embeddings?: {
     request(account: Account, model: string, request: EmbeddingsRequest): Outgoing

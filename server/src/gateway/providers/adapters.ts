@@ -1,0 +1,5 @@
+/** Which adapter speaks with which kind of provider. */
+
+import type { Adapter, ProviderKind } from './provider.ts'
+
+export const adapters: Partial<Record<ProviderKind, Adapter>> = {}
