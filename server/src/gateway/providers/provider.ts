@@ -91,6 +91,8 @@ export type Adapter = {
     stream(request: ChatRequest, about: Naming): StreamReader
   }
   embeddings?: {
+    /** Inputs that one call takes; missing: as many as a client may send. Whoever has more makes several calls. */
+    inputsMax?(model: string): number
     request(account: Account, model: string, request: EmbeddingsRequest): Outgoing
     answer(body: JsonObject, request: EmbeddingsRequest): EmbeddingsAnswer
   }
