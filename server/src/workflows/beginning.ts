@@ -48,13 +48,13 @@ export const byHand = { trigger_type: 'manual', trigger: null, event_depth: 0, p
 /** Everything that can be refused, before anything is written of the execution. */
 export async function prepare(
   ctx: Context,
-  { workflow_id, version, config }: Definition,
+  definition: Definition | Promise<Definition>,
   input: unknown,
   { type, detail, depth }: SetOff,
 ): Promise<Beginning> {
   const text = JSON.stringify(input)
   if (text.length > INPUT_CHARACTERS) throw new Failure('PAYLOAD_TOO_LARGE', 'The input has more than 1 MiB of JSON.')
-  await assertBudget(ctx)
+  const [{ workflow_id, version, config }] = await Promise.all([definition, assertBudget(ctx)])
   const snapshot = await pin(ctx, config)
   return {
     workflow_id,
@@ -93,21 +93,23 @@ export async function begin(
   const { graph, observability } = await snapshotOf(ctx.db, ctx.organization_id, made.snapshot)
   const { retention_days = observability?.log_config.retention_days, concurrency } = graph.config
   const { priority = graph.config.priority, replay_id = null } = made
-  const row = await store.insert(ctx, {
+  const id = newId()
+  const inserted = store.insert(ctx, {
     ...made,
-    id: newId(),
+    id,
     replay_id,
     started_by: actor.user_id || null,
     request_id,
     priority,
     retention_days: retention_days ?? null,
   })
-  await more?.(row.id)
-  if (concurrency && row.concurrency_key !== null) {
-    await ctx.start(admitting, { workflow_id: row.workflow_id, key: row.concurrency_key, limit: concurrency.limit })
-    return row
-  }
-  await ctx.start(executing, { execution_id: row.id }, { id: row.id, ...(priority ? { priority } : {}) })
+  const { workflow_id, concurrency_key: key } = made
+  const start = () =>
+    concurrency && key !== null
+      ? ctx.start(admitting, { workflow_id, key, limit: concurrency.limit })
+      : ctx.start(executing, { execution_id: id }, { id, ...(priority ? { priority } : {}) })
+  // What is asked in one turn travels at once.
+  const [row] = await Promise.all([inserted, more ? inserted.then(() => more(id)).then(start) : start()])
   return row
 }
 

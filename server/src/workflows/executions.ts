@@ -34,7 +34,7 @@ export async function startExecution(
   input: Parsed<Ops['execute']>,
   set_off: SetOff = { type: 'manual' },
 ): Promise<Execution> {
-  const made = await prepare(ctx, await definitionOf(ctx, input), input.input, set_off)
+  const made = await prepare(ctx, definitionOf(ctx, input), input.input, set_off)
   return presentNew(ctx, await begin(ctx, made))
 }
 
