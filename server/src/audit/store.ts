@@ -12,8 +12,8 @@ const columns =
   e.resource_type, e.resource_id, e.action, e.outcome, e.metadata, e.workspace_id, e.request_id`)
 
 /** The event and its place in the queue for the chain, in one statement. */
-export const insert = (at: Tenant, event: AuditEvent): Promise<number> =>
-  at.db.run(sql`
+export const insert = (at: Tenant, event: AuditEvent): Promise<void> =>
+  at.db.send(sql`
     with noted as (
       insert into audit_events (event_id, organization_id, workspace_id, event_type, "timestamp", actor, actor_kind,
         actor_name, user_id, actor_ip, resource_type, resource_id, action, outcome, request_id, metadata)

@@ -19,6 +19,9 @@ export interface Db {
   maybe<Row>(statement: Sql): Promise<Row | undefined>
   /** How many rows the statement changed. */
   run(statement: Sql): Promise<number>
+  /** The same, for whoever does not need to know: in a transaction nobody waits for the answer but its end, which travels
+   *  right behind and commits nothing when the statement fails; outside of one it is `run`. */
+  send(statement: Sql): Promise<void>
   /** Runs `work` in one transaction, or in a savepoint when this is a transaction already. It commits when the
    *  promise resolves and rolls back when it rejects. No statement of anybody else can slip in between. */
   tx<Result>(work: (db: Db) => Promise<Result>, options?: TransactionOptions): Promise<Result>

@@ -29,6 +29,7 @@ export function openDatabase(adapter: Adapter): Database {
 function free(adapter: Adapter, tenant: Tenant): Db {
   return {
     ...rows((statement) => adapter.once(tenant, statement)),
+    send: async (statement) => void (await adapter.once(tenant, statement)),
     async tx(work, options) {
       const told: Note[] = []
       const result = await adapter.hold(tenant, (session) => transaction(session, work, told, options))
@@ -55,7 +56,7 @@ async function transaction<Result>(
     const result = await work(scope.db)
     await begun
     scope.end()
-    const [committed] = await session.finish('commit')
+    const [[committed]] = await Promise.all([session.finish('commit'), scope.sent()])
     if (committed?.command === 'ROLLBACK') throw lost()
     return result
   } catch (error) {
@@ -72,6 +73,7 @@ class Scope {
   readonly db: Db
   /** What is told when it is all committed. */
   readonly #told: Note[]
+  readonly #sent: Promise<unknown>[] = []
   #session: Session
   #depth: number
   #inner: Scope | undefined
@@ -86,6 +88,13 @@ class Scope {
         this.#guard()
         return session.query(statement)
       }),
+      send: async (statement) => {
+        this.#guard()
+        const sent = session.query(statement)
+        // Its failure is told at the end.
+        sent.catch(() => {})
+        this.#sent.push(sent)
+      },
       tx: (work, options) => this.#savepoint(work, options),
       tell: (channel, payload) => {
         this.#guard()
@@ -96,6 +105,11 @@ class Scope {
       this.#guard()
       return session
     })
+  }
+
+  /** Rejects when something that was sent has failed. */
+  async sent(): Promise<void> {
+    await Promise.all(this.#sent)
   }
 
   end(): void {
@@ -116,7 +130,7 @@ class Scope {
       const result = await work(inner.db)
       await begun
       inner.end()
-      await this.#session.script(`release savepoint ${name}`)
+      await Promise.all([inner.sent(), this.#session.script(`release savepoint ${name}`)])
       this.#told.push(...told)
       return result
     } catch (error) {
@@ -134,7 +148,7 @@ class Scope {
   }
 }
 
-function rows(query: (statement: Sql) => Promise<Answer>): Omit<Db, 'tx' | 'tell'> {
+function rows(query: (statement: Sql) => Promise<Answer>): Omit<Db, 'tx' | 'tell' | 'send'> {
   const ask = async (statement: Sql) => {
     try {
       return await query(statement)

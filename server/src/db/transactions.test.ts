@@ -39,6 +39,27 @@ for (const database of databases) {
     assert.deepEqual(await written('thrown'), [])
   })
 
+  test(`${mode}: what is sent is committed with the rest, and nothing is when it is refused`, async () => {
+    const send = (to: Db, id: number) => to.send(sql`insert into notes (id, topic) values (${id}, 'sent')`)
+    await db.tx(async (tx) => {
+      await send(tx, 31)
+      await tx.tx((inner) => send(inner, 32))
+    })
+    await send(db, 33)
+    const refused = (work: (tx: Db) => Promise<void>) => assert.rejects(db.tx(work), { code: '23505' })
+    await refused(async (tx) => {
+      await write(tx, 'sent', 34)
+      await send(tx, 31)
+    })
+    await refused(async (tx) => {
+      await write(tx, 'sent', 34)
+      await tx.tx((inner) => send(inner, 32))
+    })
+    await assert.rejects(send(db, 33), { code: '23505' })
+
+    assert.deepEqual(await written('sent'), [31, 32, 33])
+  })
+
   test(`${mode}: a refused statement fails its transaction, even when its author looks away`, async () => {
     await assert.rejects(
       db.tx(async (tx) => {

@@ -23,12 +23,11 @@ export const fingerprint = (method: string, url: URL, body: string): string =>
 /** The answer given before, if there is one. Takes the key for the rest of the transaction. */
 export async function recall(ctx: Context, key: string, request_hash: string): Promise<Stored | undefined> {
   const name = `${ctx.organization_id}:${ctx.actor.id}:${key}`
-  const lock = await ctx.db.one<{ taken: boolean }>(
-    sql`select pg_try_advisory_xact_lock(hashtextextended(${name}, 41)) as taken`,
-  )
+  const [lock, row] = await Promise.all([
+    ctx.db.one<{ taken: boolean }>(sql`select pg_try_advisory_xact_lock(hashtextextended(${name}, 41)) as taken`),
+    find(ctx.db, ctx, key),
+  ])
   if (!lock.taken) throw conflict('A request with this idempotency key is still running. Ask again shortly.')
-
-  const row = await find(ctx.db, ctx, key)
   if (!row) return undefined
   if (row.request_hash !== request_hash) {
     throw invalid([{ field: 'Idempotency-Key', message: 'This key was used for a different request. Use a new one.' }])
@@ -38,7 +37,7 @@ export async function recall(ctx: Context, key: string, request_hash: string): P
 
 export async function remember(ctx: Context, key: string, request_hash: string, answer: Stored): Promise<void> {
   const sealed = ctx.platform.seal.seal(JSON.stringify(answer), `${ctx.organization_id}:${ctx.actor.id}:${key}`)
-  await ctx.db.run(sql`
+  await ctx.db.send(sql`
     insert into idempotency_keys (organization_id, actor_id, key, request_hash, answer, created_at)
     values (${ctx.organization_id}, ${ctx.actor.id}, ${key}, ${request_hash}, ${sealed}, ${ctx.now})
     on conflict (organization_id, actor_id, key) do update

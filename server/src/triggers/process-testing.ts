@@ -41,6 +41,7 @@ if (import.meta.main) {
     one: stepped(db.one) as Db['one'],
     maybe: stepped(db.maybe) as Db['maybe'],
     run: stepped(db.run),
+    send: stepped(db.send),
     tx: (work, options) => db.tx((inner) => work(bound(inner)), options),
     tell: db.tell,
   })
