@@ -42,22 +42,22 @@ for (const database of databases) {
   test(`${mode}: what is sent is committed with the rest, and nothing is when it is refused`, async () => {
     const send = (to: Db, id: number) => to.send(sql`insert into notes (id, topic) values (${id}, 'sent')`)
     await db.tx(async (tx) => {
-      await send(tx, 31)
-      await tx.tx((inner) => send(inner, 32))
+      await send(tx, 131)
+      await tx.tx((inner) => send(inner, 132))
     })
-    await send(db, 33)
+    await send(db, 133)
     const refused = (work: (tx: Db) => Promise<void>) => assert.rejects(db.tx(work), { code: '23505' })
     await refused(async (tx) => {
-      await write(tx, 'sent', 34)
-      await send(tx, 31)
+      await write(tx, 'sent', 134)
+      await send(tx, 131)
     })
     await refused(async (tx) => {
-      await write(tx, 'sent', 34)
-      await tx.tx((inner) => send(inner, 32))
+      await write(tx, 'sent', 134)
+      await tx.tx((inner) => send(inner, 132))
     })
-    await assert.rejects(send(db, 33), { code: '23505' })
+    await assert.rejects(send(db, 133), { code: '23505' })
 
-    assert.deepEqual(await written('sent'), [31, 32, 33])
+    assert.deepEqual(await written('sent'), [131, 132, 133])
   })
 
   test(`${mode}: a refused statement fails its transaction, even when its author looks away`, async () => {
