@@ -100,6 +100,9 @@ export type Caller = {
   user_id: string
   /** The API key's own id; null for whoever signed in. */
   key_id: string | null
+  /** On whose behalf Flow itself calls: the ledger names them. */
+  agent_id?: string | null
+  workflow_id?: string | null
 }
 
 /** What is written of a call when it is over, into the ledger and as its trace. */
@@ -132,8 +135,12 @@ export type CallRecord = {
   findings: { guardrail: string; action: string; side: 'input' | 'output' }[]
 }
 
+/** What is known of a call before it is made. Should the process end in the middle of it, its trace says so much. */
+export type CallStart = Pick<CallRecord, 'id' | 'request_id' | 'mouth' | 'model' | 'is_stream'>
+
 /** What a call may cost at most, if it goes to this target. Bytes bound tokens: no tokenizer makes more of a text. */
 export type Estimate = {
+  /** `provider/model`. */
   model: string
   price: Price
   input_tokens_max: number
@@ -147,6 +154,9 @@ export type Ticket = {
   output_tokens_max: number | null
   /** What the client is told of budgets that only warn, and of limits: header fields in lower case. */
   headers: Record<string, string>
+  /** Whether this target of the estimates may be asked: a limit or budget of its model may be used up where another's
+   *  is not. */
+  allows(model: string): boolean
   /** Whether this much output is still paid for. Asked as a stream goes on; false cuts it off. */
   covers(output_tokens: number): boolean
   /** What the call used is written down for good, and what was reserved too much is free again. */
@@ -156,6 +166,6 @@ export type Settled = { nanocredits: number }
 
 export type Governor = {
   /** Reserves for the dearest of the targets, in every limit and budget that the caller is subject to. Throws a
-   *  `Refusal` with 429 or 402. A promise only when something must be fetched. */
-  admit(policy: Policy, caller: Caller, call_id: string, estimates: Estimate[]): Ticket | Promise<Ticket>
+   *  `Refusal` (mouth.ts) with 429 or 402. A promise only when something must be fetched. */
+  admit(policy: Policy, caller: Caller, call: CallStart, estimates: Estimate[]): Ticket | Promise<Ticket>
 }
