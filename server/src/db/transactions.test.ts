@@ -42,22 +42,22 @@ for (const database of databases) {
   test(`${mode}: what is sent is committed with the rest, and nothing is when it is refused`, async () => {
     const send = (to: Db, id: number) => to.send(sql`insert into notes (id, topic) values (${id}, 'sent')`)
     await db.tx(async (tx) => {
-      await send(tx, 131)
-      await tx.tx((inner) => send(inner, 132))
+      await send(tx, 9131)
+      await tx.tx((inner) => send(inner, 9132))
     })
-    await send(db, 133)
+    await send(db, 9133)
     const refused = (work: (tx: Db) => Promise<void>) => assert.rejects(db.tx(work), { code: '23505' })
     await refused(async (tx) => {
-      await write(tx, 'sent', 134)
-      await send(tx, 131)
+      await write(tx, 'sent', 9134)
+      await send(tx, 9131)
     })
     await refused(async (tx) => {
-      await write(tx, 'sent', 134)
-      await tx.tx((inner) => send(inner, 132))
+      await write(tx, 'sent', 9134)
+      await tx.tx((inner) => send(inner, 9132))
     })
-    await assert.rejects(send(db, 133), { code: '23505' })
+    await assert.rejects(send(db, 9133), { code: '23505' })
 
-    assert.deepEqual(await written('sent'), [131, 132, 133])
+    assert.deepEqual(await written('sent'), [9131, 9132, 9133])
   })
 
   test(`${mode}: a refused statement fails its transaction, even when its author looks away`, async () => {
