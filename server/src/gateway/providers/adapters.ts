@@ -1,5 +1,6 @@
 /** Which adapter speaks with which kind of provider. */
 
+import { gemini } from './gemini.ts'
 import type { Adapter, ProviderKind } from './provider.ts'
 
-export const adapters: Partial<Record<ProviderKind, Adapter>> = {}
+export const adapters: Partial<Record<ProviderKind, Adapter>> = { gemini }
