@@ -7,7 +7,7 @@ import type { Domain } from './operation.ts'
 
 /** Amounts are exact to a billionth of a credit. */
 const Credits = z.number().describe('Credits, with up to nine decimal places.')
-const GivenCredits = z
+export const GivenCredits = z
   .number()
   .min(0)
   .max(1_000_000_000)

@@ -4,6 +4,10 @@ import { audit } from './audit.ts'
 import { auth } from './auth.ts'
 import { billing } from './billing.ts'
 import { components } from './components.ts'
+import { gatewayLimits, gatewayPrices } from './gateway-limits.ts'
+import { gatewayProviders } from './gateway-providers.ts'
+import { gatewayGuardrails, gatewayRoutes } from './gateway-routes.ts'
+import { gatewaySettings } from './gateway-settings.ts'
 import { organizations } from './organizations.ts'
 import { replays } from './replays.ts'
 import { solutions } from './solutions.ts'
@@ -19,6 +23,12 @@ export const contract = {
   auth,
   billing,
   components,
+  gatewayGuardrails,
+  gatewayLimits,
+  gatewayPrices,
+  gatewayProviders,
+  gatewayRoutes,
+  gatewaySettings,
   organizations,
   replays,
   solutions,

@@ -5,6 +5,7 @@ import { contract } from '@flow/contract'
 import type { Component, ComponentType } from '@flow/contract/components'
 import type { Output } from '@flow/contract/operation'
 import { loadConfig, type StoredConfig } from './config-file.ts'
+import { type GatewaySettings, gatewaySettings } from './gateway.ts'
 import { type CallOptions, type Listing, type Methods, methodsOf } from './methods.ts'
 import { createTransport, type Transport } from './transport.ts'
 
@@ -48,6 +49,7 @@ class Namespaces {
   readonly tools: Typed<'tool'>
   readonly transforms: Typed<'transform'>
   readonly validations: Typed<'validation'>
+  readonly gateway: GatewaySettings
   readonly organizations: Methods<typeof contract.organizations>
   readonly replays: Methods<typeof contract.replays>
   readonly solutions: Methods<typeof contract.solutions>
@@ -72,6 +74,7 @@ class Namespaces {
     this.tools = typed(this.components, 'tool')
     this.transforms = typed(this.components, 'transform')
     this.validations = typed(this.components, 'validation')
+    this.gateway = gatewaySettings(transport)
     this.organizations = methodsOf(contract.organizations, transport, defaults)
     this.replays = methodsOf(contract.replays, transport, defaults)
     this.solutions = methodsOf(contract.solutions, transport, defaults)

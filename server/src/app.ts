@@ -9,6 +9,7 @@ import * as auth from './auth/auth.ts'
 import * as billing from './billing/billing.ts'
 import * as components from './components/components.ts'
 import type { Platform } from './context.ts'
+import * as gateway from './gateway/gateway.ts'
 import { addressOf, peerOf } from './http/address.ts'
 import { mountDocs } from './http/docs.ts'
 import { createEdge } from './http/edge.ts'
@@ -40,6 +41,13 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('auth', contract.auth, auth, auth)
   serve('billing', contract.billing, billing)
   serve('components', contract.components, components, components)
+  const settings = gateway.settings
+  serve('gateway_guardrails', contract.gatewayGuardrails, settings.guardrails, settings.guardrails)
+  serve('gateway_limits', contract.gatewayLimits, settings.limits, settings.limits)
+  serve('gateway_prices', contract.gatewayPrices, settings.prices, settings.prices)
+  serve('gateway_providers', contract.gatewayProviders, settings.providers, settings.providers)
+  serve('gateway_routes', contract.gatewayRoutes, settings.routes, settings.routes)
+  serve('gateway_settings', contract.gatewaySettings, settings.general, settings.general)
   serve('organizations', contract.organizations, organizations)
   serve('replays', contract.replays, workflows.replays)
   serve('solutions', contract.solutions, solutions, solutions)

@@ -46,6 +46,18 @@ const bodies: Record<string, Record<string, unknown>> = {
   'components.archive': { reason: 'Walked.' },
   'components.test': { input: {} },
   'components.convertSchema': { fields: [{ name: 'id', type: 'string' }] },
+  'gatewayGuardrails.create': { name: 'Walked', action: 'block', rule: { type: 'pii', kinds: ['email'] } },
+  'gatewayLimits.create': { subject: { kind: 'user' }, concurrent: 1 },
+  'gatewayPrices.create': { model: 'flow/echo', input: 1, output: 1 },
+  'gatewayProviders.create': {
+    name: 'walked',
+    kind: 'openai',
+    base_url: 'https://api.example.com/v1',
+    key: 'sk-walked',
+    skip_test: true,
+  },
+  'gatewayProviders.rotateKey': { key: 'sk-walked-on' },
+  'gatewayRoutes.create': { name: 'walked-route', targets: [{ provider: 'flow', model: 'echo' }] },
   'organizations.create': { name: 'Another' },
   'organizations.createWorkspace': { name: 'Another', slug: 'another' },
   'organizations.createApiKey': { name: 'Another' },
@@ -107,6 +119,7 @@ async function newWorld(): Promise<World> {
     definition: 'pinned',
     mode: 'restart',
   })
+  const made = (name: string) => ({ ...bodies[name] }) as never
   const ids = {
     org_id: organization_id,
     workspace_id,
@@ -127,6 +140,11 @@ async function newWorld(): Promise<World> {
     request_id: login.id,
     subscription_id: subscription.id,
     delivery_id: delivery.id,
+    guardrail_id: (await alice.gateway.guardrails.create(made('gatewayGuardrails.create'))).id,
+    limit_id: (await alice.gateway.limits.create(made('gatewayLimits.create'))).id,
+    price_id: (await alice.gateway.prices.create(made('gatewayPrices.create'))).id,
+    provider_id: (await alice.gateway.providers.create(made('gatewayProviders.create'))).id,
+    route_id: (await alice.gateway.routes.create(made('gatewayRoutes.create'))).id,
   }
   return { ids, organization }
 }
@@ -294,8 +312,14 @@ test('each operation is called by a story', () => {
     .filter((file) => file !== 'contract.test.ts')
     .map((file) => readFileSync(`${import.meta.dirname}/${file}`, 'utf8'))
     .join('\n')
-  // Code blocks and schemas are components under another name.
+  // Clients know these under another name.
   const aliases: Record<string, string> = {
+    gatewayGuardrails: 'gateway\\.guardrails',
+    gatewayLimits: 'gateway\\.limits',
+    gatewayPrices: 'gateway\\.prices',
+    gatewayProviders: 'gateway\\.providers',
+    gatewayRoutes: 'gateway\\.routes',
+    gatewaySettings: 'gateway\\.settings',
     components: '(?:components|codeBlocks|models|observability|prompts|schemas|states|tools|transforms|validations)',
   }
   const untold = operations.filter(({ name }) => {

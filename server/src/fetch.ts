@@ -136,6 +136,16 @@ function checkLiteral(config: Allowed, url: URL): void {
   if (isIP(name) && !isAllowed(config, name, portOf(url)) && !isPublic(name)) throw notCalled(name)
 }
 
+/** What is wrong with an address that secrets are sent to, as far as it shows without asking a resolver; the rest shows
+ *  with each call. */
+export function addressFault(config: Allowed, url: URL): string | undefined {
+  if (isAllowedByName(config, url)) return undefined
+  if (url.protocol !== 'https:') return 'Use https: what is sent is for the receiver alone.'
+  const name = url.hostname.replace(/^\[|\]$|\.$/g, '')
+  const isLocal = isIP(name) ? !isPublic(name) : !name.includes('.') || /\.(localhost|local|internal)$/.test(name)
+  return isLocal ? notCalled(name).message : undefined
+}
+
 /** Whether the operator allows the host of a URL by name, wherever it stands. */
 export const isAllowedByName = (config: Allowed, url: URL): boolean =>
   isAllowed(config, url.hostname.replace(/^\[|\]$|\.$/g, ''), portOf(url))

@@ -5,6 +5,7 @@ import * as audit from './audit/audit.ts'
 import { openSecrets } from './auth/auth.ts'
 import { BadConfig } from './config.ts'
 import { raw, sql } from './db/db.ts'
+import * as gateway from './gateway/gateway.ts'
 import { createSeal } from './seal.ts'
 import { newOrganization, testFlow } from './testing.ts'
 import * as triggers from './triggers/triggers.ts'
@@ -30,15 +31,22 @@ test('after a rotation nothing that is kept for good needs the older master key'
     nodes: [{ id: 'one', type: 'transform', output: 1 }],
   })
   await alice.triggers.setSecret({ workflow_id: workflow.id })
+  await alice.gateway.providers.create({
+    name: 'openai',
+    kind: 'openai',
+    base_url: 'https://api.example.com/v1',
+    key: 'sk-0123456789',
+    skip_test: true,
+  })
   assert.equal((await alice.audit.verify()).valid, true)
   const at = { db: platform.database.of(organization_id), organization_id }
   await openSecrets(platform)
-  assert.ok((await sealedWith(old)).length >= 4)
+  assert.ok((await sealedWith(old)).length >= 5)
 
   await assert.rejects(webhooks.wrapSecrets(withKeys(next)), BadConfig)
   const both = withKeys(`${next},${old}`)
   await openSecrets(both)
-  for (const room of [audit, triggers, webhooks]) {
+  for (const room of [audit, gateway, triggers, webhooks]) {
     assert.ok((await room.wrapSecrets(both)) > 0)
     assert.equal(await room.wrapSecrets(both), 0)
   }

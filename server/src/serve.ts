@@ -6,6 +6,7 @@ import * as audit from './audit/audit.ts'
 import { openSecrets } from './auth/auth.ts'
 import type { Config } from './config.ts'
 import type { Database } from './db/db.ts'
+import * as gateway from './gateway/gateway.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import type { Health } from './http/health.ts'
 import { createEntrance, type Entrance, type Listening, listen, listenMetrics } from './http/listen.ts'
@@ -23,7 +24,7 @@ export async function serve(config: Config, database: Database): Promise<void> {
   const doors = await openDoors(config, entrance, metrics)
   const platform = await openPlatform(config, { database })
   await openSecrets(platform)
-  for (const room of [audit, triggers, webhooks]) await room.wrapSecrets(platform)
+  for (const room of [audit, gateway, triggers, webhooks]) await room.wrapSecrets(platform)
   const health: Health = { draining: false }
   const app = createApp(platform, metrics, health)
   await welcome(platform)

@@ -61,6 +61,12 @@ export async function assertBudget(at: Scope & { now: string }): Promise<void> {
   throw new Failure('BUDGET_EXCEEDED', "This month's budget is used up. Raise it, or wait for the next month (UTC).")
 }
 
+/** Nanocredits for a unit of a service until a card says otherwise. */
+export const usualRate = (service_type: ServiceType): number => toNanocredits(services[service_type].credits_per_unit)
+
+/** Told the organization's id, when another rate card is in place. */
+export const RATES_CHANNEL = 'flow_rates'
+
 const CREDITS_AT_START = 10_000
 
 /** What every organization begins with: a subscription, a rate card and some credits. */
@@ -147,6 +153,7 @@ export async function replaceRateCard(ctx: Context, input: Parsed<Ops['replaceRa
     nanocredits_per_unit: toNanocredits(credits_per_unit),
   }))
   await store.insertCard(ctx, card, rates)
+  ctx.db.tell(RATES_CHANNEL, ctx.organization_id)
 
   return getRateCard(ctx, input)
 }

@@ -75,6 +75,8 @@ export type Policy = {
   priceOf(provider: string, model: string): Price
   /** By id. */
   guardrails: ReadonlyMap<string, Guardrail>
+  /** Part of the name of what is cached: another one after the cache was cleared. */
+  cache_epoch: number
   /** Whether prompts and answers are kept with the trace, and for how many days. */
   traces: { keep_content: boolean; retention_days: number }
 }
@@ -82,6 +84,8 @@ export type Policy = {
 export type Guardrail = {
   id: string
   name: string
+  /** Holds for every call, and not only for those whose route names it. These come first, by name. */
+  always: boolean
   /** Of the prompt, of the answer, or both. */
   side: 'input' | 'output' | 'both'
   action: 'block' | 'redact' | 'flag'

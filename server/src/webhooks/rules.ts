@@ -1,8 +1,7 @@
 /** Decisions about webhooks, without I/O: which addresses are taken, what an answer means, and when it is tried again. */
 
-import { isIP } from 'node:net'
 import type { Config } from '../config.ts'
-import { isAllowedByName, isPublic } from '../fetch.ts'
+import { addressFault } from '../fetch.ts'
 
 /** Seconds between an attempt that failed and the next one, the schedule that Standard Webhooks recommends: ten attempts
  *  within about three days. */
@@ -77,11 +76,5 @@ function secondsOf(retry_after: string | null, now: string): number {
 export function urlFault(config: Pick<Config, 'allowed_hosts'>, text: string): string | undefined {
   const url = new URL(text)
   if (url.username || url.password) return 'It holds credentials. Deliveries are signed instead: verify the signature.'
-  if (isAllowedByName(config, url)) return undefined
-  if (url.protocol !== 'https:') return 'Use https: what is sent is for the receiver alone.'
-  const name = url.hostname.replace(/^\[|\]$|\.$/g, '')
-  const isLocal = isIP(name) ? !isPublic(name) : !name.includes('.') || /\.(localhost|local|internal)$/.test(name)
-  return isLocal
-    ? `Flow does not call "${name}": it is not on the public internet. An operator can allow it by name.`
-    : undefined
+  return addressFault(config, url)
 }

@@ -1,0 +1,23 @@
+/** The AI gateway's namespaces: what an organization says about it. */
+
+import { contract } from '@flow/contract'
+import { type Methods, methodsOf } from './methods.ts'
+import type { Transport } from './transport.ts'
+
+export type GatewaySettings = {
+  providers: Methods<typeof contract.gatewayProviders>
+  routes: Methods<typeof contract.gatewayRoutes>
+  guardrails: Methods<typeof contract.gatewayGuardrails>
+  limits: Methods<typeof contract.gatewayLimits>
+  prices: Methods<typeof contract.gatewayPrices>
+  settings: Methods<typeof contract.gatewaySettings>
+}
+
+export const gatewaySettings = (transport: Transport): GatewaySettings => ({
+  providers: methodsOf(contract.gatewayProviders, transport),
+  routes: methodsOf(contract.gatewayRoutes, transport),
+  guardrails: methodsOf(contract.gatewayGuardrails, transport),
+  limits: methodsOf(contract.gatewayLimits, transport),
+  prices: methodsOf(contract.gatewayPrices, transport),
+  settings: methodsOf(contract.gatewaySettings, transport),
+})

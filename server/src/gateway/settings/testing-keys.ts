@@ -1,0 +1,88 @@
+/** Asks a provider for its models: the call that proves that a key works. It goes out through the guarded fetch, follows
+ *  no redirect with the key, and what is told of its answer never has the key in it. */
+
+import type { GatewayProviderTest } from '@flow/contract/gateway-providers'
+import type { Platform } from '../../context.ts'
+import { Failure, invalid } from '../../failure.ts'
+import type { JsonObject } from '../hub.ts'
+import { adapters } from '../providers/adapters.ts'
+import { type Account, type Adapter, type Outgoing, ProviderFault } from '../providers/provider.ts'
+
+const TIMEOUT_SECONDS = 15
+const BYTES_MAX = 8 * 1024 * 1024
+const MODELS_MAX = 1000
+const MESSAGE_MAX = 1000
+
+/** `blames`: what is to be mended, if it is anything of ours. */
+export type TestResult = GatewayProviderTest & { blames?: 'key' | 'base_url' }
+
+type Parts = Pick<Platform, 'fetch' | 'clock'>
+
+export async function testAccount(platform: Parts, account: Account): Promise<TestResult> {
+  const began = performance.now()
+  const told = await modelsOf(platform, account).then(
+    (models) => ({ status: 'success' as const, message: countOf(models), models: models.slice(0, MODELS_MAX) }),
+    (thrown: unknown) => ({ status: 'failed' as const, models: [], ...reasonOf(thrown, account) }),
+  )
+  const duration_ms = Math.round(performance.now() - began)
+  return { ...told, duration_ms, tested_at: platform.clock.now().toISOString() }
+}
+
+/** Refuses what the provider refuses. */
+export function assertWorks(test: TestResult): void {
+  if (test.status === 'success') return
+  if (test.blames) throw invalid([{ field: test.blames, message: test.message }])
+  throw new Failure('UPSTREAM_FAILED', `${test.message} With skip_test it is saved all the same.`)
+}
+
+async function modelsOf(platform: Parts, account: Account): Promise<string[]> {
+  const adapter = adapters[account.kind]
+  if (!adapter) throw new Failure('BAD_REQUEST', `There is no adapter for providers of the kind "${account.kind}".`)
+  const asked = adapter.models.request(account)
+  const outgoing = adapter.sign ? await adapter.sign(asked, account, platform.clock.now()) : asked
+  const { status, headers, text } = await send(platform, outgoing)
+  if (status < 200 || status >= 300) throw new ProviderFault(adapter.fault(status, headers, text.slice(0, 65_536)))
+  return read(adapter, text)
+}
+
+async function send(platform: Parts, { url, method, headers, body }: Outgoing) {
+  const response = await platform.fetch(url, {
+    method,
+    headers,
+    body: method === 'GET' ? undefined : body,
+    redirect: 'error',
+    limits: { timeout_seconds: TIMEOUT_SECONDS, bytes_max: BYTES_MAX },
+  })
+  return { status: response.status, headers: Object.fromEntries(response.headers), text: await response.text() }
+}
+
+function read(adapter: Adapter, text: string): string[] {
+  try {
+    return adapter.models.answer(JSON.parse(text) as JsonObject).map(({ id }) => id)
+  } catch (error) {
+    if (error instanceof ProviderFault) throw error
+    throw new Failure('UPSTREAM_FAILED', 'The answer is not a list of models: this may be another kind of provider.')
+  }
+}
+
+function reasonOf(thrown: unknown, account: Account): { message: string; blames?: TestResult['blames'] } {
+  if (thrown instanceof ProviderFault) {
+    const { status, message } = thrown.fault
+    const isKey = status === 401 || status === 403
+    if (isKey && account.key === null) return { message: 'The provider asks for a key.', blames: 'key' }
+    const said = `The provider ${isKey ? 'refuses the key' : `answers ${status}`}: ${withoutKey(message, account)}`
+    return isKey ? { message: said, blames: 'key' } : { message: said }
+  }
+  if (!(thrown instanceof Failure)) throw thrown
+  const message = withoutKey(thrown.message, account)
+  return thrown.code === 'BAD_REQUEST' ? { message, blames: 'base_url' } : { message }
+}
+
+/** A key is in no message, nor are the parts of one that has several. */
+function withoutKey(message: string, { key }: Account): string {
+  const parts = key === null ? [] : [key, ...key.split(':')].filter((part) => part.length >= 8)
+  return parts.reduce((text, part) => text.replaceAll(part, '…'), message).slice(0, MESSAGE_MAX)
+}
+
+const countOf = (models: string[]) =>
+  models.length === 1 ? 'The key works; it may call one model.' : `The key works; it may call ${models.length} models.`
