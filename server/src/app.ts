@@ -10,6 +10,7 @@ import * as billing from './billing/billing.ts'
 import * as components from './components/components.ts'
 import type { Platform } from './context.ts'
 import * as gateway from './gateway/gateway.ts'
+import type { Ticket } from './gateway/policy.ts'
 import { addressOf, peerOf } from './http/address.ts'
 import { mountDocs } from './http/docs.ts'
 import { createEdge } from './http/edge.ts'
@@ -25,7 +26,10 @@ import * as webhooks from './webhooks/webhooks.ts'
 import * as tasks from './workflows/tasks.ts'
 import * as workflows from './workflows/workflows.ts'
 
-export function createApp(platform: Platform, metrics: Metrics, health: Health): Hono {
+/** The app, the door that sockets reach without it, and how to close both. */
+export type App = Hono & { direct: gateway.DataPlane; close(): Promise<void> }
+
+export function createApp(platform: Platform, metrics: Metrics, health: Health): App {
   const { authenticate, may, solutionsWith } = auth
   const { workspaceOf } = organizations
   const { app, serve, open } = createEdge(
@@ -58,6 +62,12 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('webhooks', contract.webhooks, webhooks)
   serve('workflows', contract.workflows, workflows, workflows)
 
+  const plane = gateway.openPlane(platform, {
+    governor: { admit: () => unbound },
+    noted: (mouth, status, seconds) => metrics.request(`gateway.${mouth}`, status, seconds),
+  })
+  // In the process; sockets reach it before the app.
+  app.all(`${plane.prefix}/*`, (c) => plane.respond(c.req.raw, peerOf(c.env)))
   mountDocs(app)
   open()
 
@@ -70,7 +80,16 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   for (const [path, page] of Object.entries(pages)) {
     app.all(path, (c) => page(c.req.raw, platform, addressOf(c.req.raw, peerOf(c.env), platform.config.trust_proxy)))
   }
-  return app
+  return Object.assign(app, { direct: plane, close: () => plane.close() })
+}
+
+/** Nobody is refused. */
+const unbound: Ticket = {
+  output_tokens_max: null,
+  headers: {},
+  allows: () => true,
+  covers: () => true,
+  settle: () => ({ nanocredits: 0 }),
 }
 
 const exposed = [

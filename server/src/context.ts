@@ -29,6 +29,8 @@ export type Actor = {
   default_workspace_id?: string
   /** The sign-in that an access token belongs to. */
   session_id?: string
+  /** Seconds until the credential expires, for those who remember it; absent: it does not. */
+  expires_in?: number
 }
 
 /** The part of the context that a store may see. Every statement names one of the two ids. */

@@ -10,7 +10,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
-import { Agent, buildConnector, fetch as send } from 'undici'
+import { Agent, buildConnector, errors, fetch as send } from 'undici'
 import type { Config } from './config.ts'
 import { badRequest, Failure } from './failure.ts'
 
@@ -39,6 +39,8 @@ export type Address = { address: string; family: 4 | 6 }
 /** All addresses of a name; throws when there are none. */
 export type Resolve = (host: string) => Promise<Address[]>
 type Allowed = Pick<Config, 'allowed_hosts'>
+
+export type { Agent }
 
 const CONNECT_MS = 5_000
 const defaults = { timeout_seconds: 30, bytes_max: 16 * 1024 * 1024, redirects_max: 5 }
@@ -79,6 +81,19 @@ export function createFetch(config: Allowed, resolve: Resolve = resolveBySystem)
   }
   return Object.assign(call, { close: () => agent.destroy() })
 }
+
+/** Connections under the same rule, for whoever reads answers as their bytes come in. Nothing is followed, counted or
+ *  timed: that is the caller's matter, and so is to destroy it in the end. */
+export const guardedAgent = (config: Allowed, options: { connections: number; resolve?: Resolve }): Agent =>
+  new Agent({
+    connect: guardedConnector(config, options.resolve ?? resolveBySystem),
+    connections: options.connections,
+    maxHeaderSize: 32_768,
+    allowH2: false,
+  })
+
+/** Whether a connection was not made in time. */
+export const isTimeout = (error: Error): boolean => error instanceof errors.ConnectTimeoutError
 
 /** The addresses that may be connected to for this host: all public, or the host is allowed by name. */
 export async function checkHost(

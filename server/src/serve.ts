@@ -47,6 +47,7 @@ export async function serve(config: Config, database: Database): Promise<void> {
     setTimeout(() => process.exit(1), CLOSE_MS).unref()
     await Promise.all(doors.map((door) => door.close(CLOSE_MS / 4)))
     await housekeeping.stop()
+    await app.close()
     await platform.close(CLOSE_MS / 4)
     process.exit(0)
   }

@@ -15,7 +15,7 @@ import { join as pathOf } from 'node:path'
 import { after } from 'node:test'
 import type { Grant, Role } from '@flow/contract/access'
 import { PlatformClient } from '@flow/sdk'
-import { createApp } from './app.ts'
+import { type App, createApp } from './app.ts'
 import { readConfig } from './config.ts'
 import type { Clock, Context, Platform } from './context.ts'
 import { contextOf, newId } from './context.ts'
@@ -32,6 +32,8 @@ export type TestFlow = {
   clock: TestClock
   /** Sends a request to the app; a path stands for a URL below it. */
   fetch(input: string | Request, init?: RequestInit): Promise<Response>
+  /** What answers, for a test that listens on a socket of its own. */
+  app: App
   /** A client with this credential, or none. */
   client(auth_token?: string, options?: { workspace_id?: string; org_id?: string }): PlatformClient
 }
@@ -77,6 +79,7 @@ async function open(environment: Record<string, string>): Promise<TestFlow> {
   const dispatcher = startDispatcher(platform)
   close = async () => {
     await dispatcher.stop()
+    await app.close()
     await platform.close(5_000)
     await rm(directory, { recursive: true, force: true })
   }
@@ -84,7 +87,7 @@ async function open(environment: Record<string, string>): Promise<TestFlow> {
     app.fetch(typeof input === 'string' ? new Request(new URL(input, 'http://flow.test'), init) : input)
   const client: TestFlow['client'] = (auth_token, options = {}) =>
     new PlatformClient({ base_url: 'http://flow.test', auth_token, fetch, max_retries: 0, ...options })
-  return { platform, clock, fetch, client }
+  return { platform, clock, app, fetch, client }
 }
 
 export type Member = { client: PlatformClient; user_id: string; email: string; api_key: string }

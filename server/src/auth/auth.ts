@@ -18,6 +18,7 @@ import type { Redirect } from '../answer.ts'
 import { type Actor, type Context, newId, type PublicContext } from '../context.ts'
 import { conflict, forbidden, invalid, notFound, unauthenticated } from '../failure.ts'
 import { isAllowedByName } from '../fetch.ts'
+import { accessChanged } from '../keys/keys.ts'
 import * as cli from './cli-login.ts'
 import { accept } from './invitations.ts'
 import { networkOf, permissionsAt } from './rules.ts'
@@ -70,6 +71,7 @@ export async function logout(ctx: Context, input: Parsed<Ops['logout']>): Promis
   // A sign-in belongs to the person, and may have begun in another organization than this token is for.
   const db = ctx.platform.database.platform
 
+  accessChanged(db, user_id)
   if (input.everywhere && ctx.actor.kind === 'user') await store.endSessionsOf(db, user_id, ctx.now)
   await store.endSession(db, session_id, ctx.now)
 }

@@ -7,7 +7,7 @@ import type { Tokens } from '@flow/contract/auth'
 import { note } from '../audit/audit.ts'
 import { newId, type Platform, type PublicContext } from '../context.ts'
 import { forbidden, unauthenticated } from '../failure.ts'
-import { fingerprintOf } from '../keys/keys.ts'
+import { accessChanged, fingerprintOf } from '../keys/keys.ts'
 import { networkOf } from './rules.ts'
 import * as store from './session-store.ts'
 import { ACCESS_TOKEN_SECONDS, signAccessToken } from './tokens.ts'
@@ -92,6 +92,7 @@ export async function refreshSession(
       throw unauthenticated('This refresh token is unknown or expired, or its sign-in has ended. Sign in again.')
     const { session_id } = found
     if (!(await store.useRefreshToken(db, hash, now))) {
+      accessChanged(db, found.user_id)
       await store.endSession(db, session_id, now)
       return { session_id, stolen: true as const, member: await ownMember(db, found) }
     }

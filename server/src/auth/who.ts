@@ -41,7 +41,9 @@ async function actorOfToken(platform: Platform, token: string): Promise<Actor> {
   const found = await store.standingOfSession(platform.database.platform, claims.sid, claims.sub, claims.org, now)
   if (!found) throw unauthenticated('This sign-in has ended. Sign in again.')
 
-  return { ...actorOf(found, found.key), session_id: claims.sid }
+  const actor = actorOf(found, found.key)
+  const seconds_left = claims.exp - Date.parse(now) / 1000
+  return { ...actor, session_id: claims.sid, expires_in: Math.min(actor.expires_in ?? seconds_left, seconds_left) }
 }
 
 /** The actor, if user, membership, organization and key all still count. */
@@ -63,6 +65,7 @@ function actorOf(found: Standing, key: KeyStanding | null): Actor {
     // A service token opens its services and nothing else, however much its maker may.
     ...(key.kind === 'service' || key.scopes.length > 0 ? { scopes: key.scopes } : {}),
     ...(key.workspace_id ? { workspace_id: key.workspace_id } : {}),
+    ...(key.expires_in === null ? {} : { expires_in: key.expires_in }),
   }
 }
 

@@ -10,6 +10,7 @@ import * as providers from './settings/providers.ts'
 import * as routes from './settings/routes.ts'
 import * as general from './settings/settings.ts'
 
+export { type DataPlane, openPlane } from './open.ts'
 export { openPolicies, type Policies } from './policies.ts'
 
 /** What an organization says about its gateway: a domain of the contract each. */

@@ -11,7 +11,9 @@ import { newId } from '../context.ts'
 
 export type Listening = { port: number; close(deadline_ms: number): Promise<void> }
 
-type App = Pick<Hono, 'fetch'>
+/** Answers what is below its prefix straight from the socket, without the framework. */
+export type Direct = { prefix: string; answer(request: IncomingMessage, response: ServerResponse): void }
+type App = Pick<Hono, 'fetch'> & { direct?: Direct | undefined }
 export type Entrance = App & {
   /** From now on it is this app that answers. */
   open(app: App): void
@@ -22,6 +24,9 @@ export function createEntrance(): Entrance {
   let app: App | undefined
   return {
     fetch: (...asked) => app?.fetch(...asked) ?? starting(),
+    get direct() {
+      return app?.direct
+    },
     open: (opened) => {
       app = opened
     },
@@ -46,12 +51,16 @@ export async function listen(app: App, host: string, port: number): Promise<List
     },
     (request, response) => {
       const crooked = crookedness(request)
-      if (!crooked) return answer(request, response)
-      refuse(response, crooked)
+      if (crooked) return refuse(response, crooked)
+      const { direct } = app
+      if (direct && isBelow(direct.prefix, request.url)) return direct.answer(request, response)
+      return answer(request, response)
     },
   )
   return opened(server, host, port, 'PORT')
 }
+
+const isBelow = (prefix: string, url = '') => url.startsWith(prefix) && url.charCodeAt(prefix.length) === 0x2f
 
 /** Metrics on a port of their own, for a network that only the operator's machines are in. */
 export const listenMetrics = (registry: Registry, host: string, port: number): Promise<Listening> =>

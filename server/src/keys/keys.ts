@@ -7,6 +7,7 @@ import { hash, randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { Permission } from '@flow/contract/access'
 import { type Context, newId, type Scope } from '../context.ts'
+import type { Db } from '../db/db.ts'
 import { forbidden } from '../failure.ts'
 import * as store from './store.ts'
 
@@ -114,9 +115,33 @@ export const listKeys = (at: Scope, list: KeyList): Promise<{ items: ApiKey[]; t
   store.listKeys(at, list)
 
 /** Ends a key at once and for good. False when there is no such key, or it was revoked before. */
-export const revokeKey = (ctx: Pick<Context, 'db' | 'organization_id' | 'now'>, key_id: string): Promise<boolean> =>
-  store.revokeKey(ctx, key_id)
+export function revokeKey(ctx: Pick<Context, 'db' | 'organization_id' | 'now'>, key_id: string): Promise<boolean> {
+  accessChanged(ctx.db, ctx.organization_id)
+  return store.revokeKey(ctx, key_id)
+}
 
 /** Ends all keys that a user made in the organization, for when they are removed from it. Gives how many. */
-export const revokeKeysOf = (ctx: Pick<Context, 'db' | 'organization_id' | 'now'>, user_id: string): Promise<number> =>
-  store.revokeKeysOf(ctx, user_id)
+export function revokeKeysOf(ctx: Pick<Context, 'db' | 'organization_id' | 'now'>, user_id: string): Promise<number> {
+  accessChanged(ctx.db, ctx.organization_id)
+  return store.revokeKeysOf(ctx, user_id)
+}
+
+/** Where every process hears whose credentials may be worth something else than before: the id of an organization or
+ *  of a user. */
+export const ACCESS_CHANNEL = 'flow_access'
+
+const listeners = new Set<(whose: string) => void>()
+
+/** Told by whoever changes what credentials are worth, all those of an organization or of a user: the rooms that
+ *  remember who was let in look again. Those of this process know it before the change is committed, the others right
+ *  after. */
+export function accessChanged(db: Db, whose: string): void {
+  for (const heard of listeners) heard(whose)
+  db.tell(ACCESS_CHANNEL, whose)
+}
+
+/** Calls `heard` for each change of this process. Returns how to stop. */
+export function onAccessChange(heard: (whose: string) => void): () => void {
+  listeners.add(heard)
+  return () => listeners.delete(heard)
+}

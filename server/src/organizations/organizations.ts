@@ -9,7 +9,7 @@ import { type Context, newId, type Platform } from '../context.ts'
 import { type Db, sql } from '../db/db.ts'
 import { DatabaseFault } from '../db/faults.ts'
 import { conflict, type Failure, invalid, notFound } from '../failure.ts'
-import { listKeys, mintKey, revokeKey } from '../keys/keys.ts'
+import { accessChanged, listKeys, mintKey, revokeKey } from '../keys/keys.ts'
 import { found } from './founding.ts'
 import * as store from './store.ts'
 
@@ -107,6 +107,7 @@ export async function removeWorkspace(ctx: Context, input: Parsed<Ops['removeWor
     throw conflict(`"${workspace.slug}" is not empty: it has ${names}. Delete these first.`)
   }
 
+  accessChanged(ctx.db, ctx.organization_id)
   await store.removeWorkspaceGrants(ctx, workspace.id)
   await store.removeWorkspace(ctx, workspace.id)
 }

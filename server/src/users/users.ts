@@ -10,7 +10,7 @@ import type { Parsed } from '@flow/contract/operation'
 import type { users as contract, InvitedUser, User } from '@flow/contract/users'
 import { type Context, newId } from '../context.ts'
 import { conflict, invalid, notFound } from '../failure.ts'
-import { revokeKeysOf } from '../keys/keys.ts'
+import { accessChanged, revokeKeysOf } from '../keys/keys.ts'
 import { boundTo, mailInvitation } from './invitation-mail.ts'
 import { accountOf, withIds } from './joining.ts'
 import { grantFaults, invitationEnd, isOfDomain, takesAdminAway } from './rules.ts'
@@ -98,6 +98,7 @@ export async function update(ctx: Context, input: Parsed<Ops['update']>): Promis
   }
   if (takesAdminAway(before, input)) await keepAnAdmin(ctx, before)
 
+  accessChanged(ctx.db, ctx.organization_id)
   const status = before.status === 'expired' ? 'invited' : before.status
   await store.updateMembership(
     ctx,

@@ -1,0 +1,26 @@
+/** The faults of a call that are ours to tell. */
+
+import type { Fault } from './hub.ts'
+
+export const internal: Fault = {
+  status: 500,
+  type: 'server_error',
+  code: 'INTERNAL',
+  message: 'Something went wrong on our side. The request id finds it in the log.',
+}
+
+export const uncovered: Fault = {
+  status: 402,
+  type: 'insufficient_quota',
+  code: 'BUDGET_EXCEEDED',
+  message: 'The budget is used up: the answer ends here.',
+  is_retryable: false,
+}
+
+/** Every target is left alone for now. */
+export function resting(wait_ms: number): Fault {
+  const message =
+    'No provider for this model can be asked just now: they fail, or asked for a pause. Try again shortly.'
+  const retry_after_seconds = Number.isFinite(wait_ms) ? Math.max(1, Math.ceil(wait_ms / 1000)) : undefined
+  return { status: 503, type: 'server_error', code: 'UNAVAILABLE', message, retry_after_seconds }
+}

@@ -1,0 +1,184 @@
+/** The way of a call whose format the provider speaks by itself. Bytes pass as they came, cut at the ends of events. A
+ *  chunk is read only when a cheap look finds usage, an error or an end in it, or when it does not look like JSON. */
+
+import type { Fault, JsonObject, MouthName, Usage } from './hub.ts'
+import { broken, interrupted } from './providers/faults.ts'
+import type { Native, StreamPiece } from './providers/provider.ts'
+import { objectOf, parsed } from './providers/read.ts'
+import type { Stop } from './route.ts'
+import { failEvent } from './speaking.ts'
+import { EventCutter, EventReader, EventTooLong, eventsOf } from './sse.ts'
+import type { Answered, Passage, Way, Wish } from './ways.ts'
+
+export function nativeWay(native: Native, stop: Stop, wish: Wish, output_tokens_max: number | null): Way {
+  const body = bounded(wish, output_tokens_max)
+  return {
+    outgoing: native.request(stop.provider, stop.model, body),
+    answer: (bytes) => answerOf(native, stop, wish, bytes),
+    stream: () => new NativePassage(native, stop, wish),
+  }
+}
+
+const boundNames: Partial<Record<MouthName, string>> = {
+  chat: 'max_completion_tokens',
+  completions: 'max_tokens',
+  responses: 'max_output_tokens',
+  messages: 'max_tokens',
+}
+
+/** The client's body, asking for no more than is paid for. */
+function bounded({ mouth, body, outline }: Wish, output_tokens_max: number | null): JsonObject {
+  const usual = boundNames[mouth]
+  if (output_tokens_max === null || usual === undefined) return body
+  const most = Math.max(1, Math.floor(output_tokens_max / outline.n))
+  if (outline.output_tokens_max !== null && outline.output_tokens_max <= most) return body
+  const name = mouth === 'chat' && body.max_tokens !== undefined ? 'max_tokens' : usual
+  return { ...body, [name]: most }
+}
+
+function answerOf(native: Native, stop: Stop, wish: Wish, bytes: Buffer): Answered {
+  const text_bytes = textBytes(wish.mouth, bytes).bytes
+  const usage = usageLookedFor(native, bytes)
+  if (usage) return { body: bytes, usage, text_bytes }
+
+  const answer = parsed(bytes.toString())
+  if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) {
+    throw broken(`${stop.provider.name} answered with what is no JSON object.`, 'upstream_malformed')
+  }
+  const said = objectOf(answer.error)
+  if (typeof said.message === 'string')
+    throw broken(`${stop.provider.name} answered: ${said.message}`, 'upstream_failed')
+  return { body: bytes, usage: native.usageOf(answer), text_bytes }
+}
+
+/** The usage of an answer without reading the rest: within a JSON string its quotes would be escaped. */
+function usageLookedFor(native: Native, bytes: Buffer): Usage | undefined {
+  if (bytes[0] !== 0x7b || bytes[bytes.length - 1] !== 0x7d) return undefined
+  const key = bytes.lastIndexOf('"usage":')
+  if (key < 0 || bytes.length - key > 4_096) return undefined
+  const tail = bytes.toString('utf8', key + 8)
+  for (let end = tail.indexOf('}'); end >= 0; end = tail.indexOf('}', end + 1)) {
+    const usage = parsed(tail.slice(0, end + 1))
+    if (usage !== undefined) return native.usageOf({ usage })
+  }
+  return undefined
+}
+
+const LF = 0x0a
+const BRACE = 0x7d
+
+class NativePassage implements Passage {
+  fault: Fault | undefined
+  usage: Partial<Usage> | undefined
+  readonly #native: Native
+  readonly #stop: Stop
+  readonly #wish: Wish
+  readonly #cutter = new EventCutter()
+  #text_bytes = 0
+  #deltas = 0
+  #isEnded = false
+
+  constructor(native: Native, stop: Stop, wish: Wish) {
+    this.#native = native
+    this.#stop = stop
+    this.#wish = wish
+  }
+
+  /** A delta is a token at least, and four bytes are about one. */
+  get output_tokens(): number {
+    return Math.max(this.#deltas, Math.ceil(this.#text_bytes / 4))
+  }
+
+  push(chunk: Buffer): Buffer {
+    const events = this.#cut(chunk)
+    if (events.length === 0) return events
+    const { bytes, deltas } = textBytes(this.#wish.mouth, events)
+    this.#text_bytes += bytes
+    this.#deltas += deltas
+    return isPlain(events) ? events : this.#look(events)
+  }
+
+  end(): Buffer {
+    if (!this.#isEnded || !this.#cutter.isWhole) throw interrupted(this.#stop.provider.name)
+    return Buffer.alloc(0)
+  }
+
+  fail(fault: Fault): string {
+    return failEvent(this.#wish.mouth, fault, this.#wish.id)
+  }
+
+  #cut(chunk: Buffer): Buffer {
+    try {
+      return this.#cutter.push(chunk)
+    } catch (error) {
+      if (error instanceof EventTooLong) throw broken(error.message, 'upstream_malformed')
+      throw error
+    }
+  }
+
+  #look(events: Buffer): Buffer {
+    const kept: Buffer[] = []
+    for (const event of eventsOf(events)) {
+      if (this.#isEnded) break
+      const [piece] = new EventReader().push(event)
+      const fault = piece && this.#faultOf(piece)
+      if (fault) {
+        this.fault = fault
+        break
+      }
+      if (!piece || !this.#note(piece)) kept.push(event)
+    }
+    return kept.length === 1 && kept[0] ? kept[0] : Buffer.concat(kept)
+  }
+
+  #faultOf(piece: StreamPiece): Fault | undefined {
+    const isMarked = piece.data.startsWith('[')
+    if (!isMarked && parsed(piece.data) === undefined) {
+      return broken(`${this.#stop.provider.name} sent an event that is no JSON.`, 'upstream_malformed').fault
+    }
+    return this.#native.faultOfPiece(piece)
+  }
+
+  /** Whether the client does not see it. */
+  #note(piece: StreamPiece): boolean {
+    const usage = this.#native.usageOfPiece(piece)
+    if (usage) this.usage = { ...this.usage, ...usage }
+    if (this.#native.ends(piece)) this.#isEnded = true
+    return this.#native.hides?.(this.#wish.body, piece) ?? false
+  }
+}
+
+/** Whether each event ends like JSON and none tells usage, an error or an end. */
+function isPlain(events: Buffer): boolean {
+  for (let end = events.indexOf('\n\n'); end >= 0; end = events.indexOf('\n\n', end + 2)) {
+    if (events[end - 1] !== BRACE) return false
+  }
+  if (events[events.length - 1] !== LF || events[events.length - 2] !== LF) return false
+  if (events.includes('"error"') || events.includes('_stop"') || events.includes('"usage":{')) return false
+  return !events.includes('"usage": {') && !events.includes('"type":"response.')
+}
+
+const written: Partial<Record<MouthName, string[]>> = {
+  chat: ['"content":"', '"arguments":"', '"reasoning_content":"', '"reasoning":"', '"refusal":"'],
+  completions: ['"text":"'],
+  responses: ['"delta":"', '"text":"'],
+  messages: ['"text":"', '"thinking":"', '"partial_json":"'],
+}
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+
+/** How much text is in it, and in how many pieces, without reading it. */
+function textBytes(mouth: MouthName, json: Buffer): { bytes: number; deltas: number } {
+  let bytes = 0
+  let deltas = 0
+  for (const key of written[mouth] ?? []) {
+    for (let at = json.indexOf(key); at >= 0; at = json.indexOf(key, at)) {
+      at += key.length
+      const start = at
+      while (at < json.length && json[at] !== QUOTE) at += json[at] === BACKSLASH ? 2 : 1
+      bytes += at - start
+      if (at > start) deltas += 1
+    }
+  }
+  return { bytes, deltas }
+}

@@ -1,0 +1,85 @@
+/** What is written of a call when it is over. Where the provider has told the usage, it counts; where it has not, or the
+ *  call ended in the middle, what passed is counted: four bytes are about a token. */
+
+import type { Attempt } from './attempt.ts'
+import type { Call } from './call.ts'
+import type { Fault, Usage } from './hub.ts'
+import type { CallRecord } from './policy.ts'
+
+/** What an attempt has produced. `isWhole`: it came to its end, and what was told is all. */
+export type Counted = { usage: Partial<Usage> | undefined; output_tokens: number; isWhole: boolean }
+
+const nothing: Usage = { input: 0, cached: 0, cache_written: 0, output: 0, reasoning: 0 }
+/** Of what was asked and of what was answered. */
+const CONTENT_BYTES_MAX = 1024 * 1024
+
+export const countedOf = ({ passage }: Attempt): Omit<Counted, 'isWhole'> => ({
+  usage: passage?.usage,
+  output_tokens: passage?.output_tokens ?? 0,
+})
+
+export function recordOf(
+  call: Call,
+  status: CallRecord['status'],
+  http_status: number,
+  fault: Fault | null,
+  counted: Counted | undefined,
+): CallRecord {
+  const { winner, pass, wish, asked, policy } = call
+  if (!pass || !wish) throw new Error('a call without a caller is not noted')
+  const isKept = policy?.traces.keep_content === true
+  return {
+    id: call.id,
+    caller: pass.caller,
+    request_id: asked.request_id,
+    mouth: call.mouth,
+    model: wish.outline.model,
+    provider: winner?.errand.stop.provider.name ?? null,
+    provider_model: winner?.errand.stop.model ?? null,
+    status,
+    http_status,
+    fault: fault && { type: fault.type, code: fault.code, message: fault.message },
+    is_stream: wish.outline.stream,
+    cache: 'off',
+    ...usageOf(call, counted),
+    attempts: call.attempts.map(({ errand, http_status, fault, duration_ms }) => ({
+      provider: errand.stop.provider.name,
+      model: errand.stop.model,
+      http_status,
+      fault: fault && (fault.code ?? fault.type),
+      duration_ms,
+    })),
+    started_at: call.started_at,
+    first_chunk_ms: winner?.first_chunk_ms ?? null,
+    duration_ms: performance.now() - asked.began,
+    traceparent: asked.headers.traceparent ?? null,
+    request: isKept ? kept([asked.body]) : null,
+    answer: isKept && call.told.length > 0 ? answerKept(call) : null,
+    findings: [],
+  }
+}
+
+function usageOf({ wish }: Call, counted: Counted | undefined): Pick<CallRecord, 'usage' | 'is_estimated'> {
+  if (!counted) return { usage: nothing, is_estimated: false }
+  const { usage, output_tokens, isWhole } = counted
+  const isTold = usage?.output !== undefined && usage.input !== undefined
+  if (isWhole && isTold) return { usage: { ...nothing, ...usage }, is_estimated: false }
+  const input = usage?.input ?? Math.ceil((wish?.outline.text_bytes ?? 0) / 4)
+  return {
+    usage: { ...nothing, ...usage, input, output: Math.max(usage?.output ?? 0, output_tokens) },
+    is_estimated: true,
+  }
+}
+
+/** JSON text; a stream is kept as the text of its events. */
+const answerKept = ({ told, wish }: Call): string | null =>
+  wish?.outline.stream ? JSON.stringify({ stream: kept(told) }) : kept(told)
+
+function kept(pieces: (string | Buffer)[]): string | null {
+  let text = ''
+  for (const piece of pieces) {
+    text += piece.toString()
+    if (text.length > CONTENT_BYTES_MAX) return null
+  }
+  return text
+}

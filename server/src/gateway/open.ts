@@ -1,0 +1,39 @@
+/** Opens the data plane of a process: its parts, put together. */
+
+import type { Platform } from '../context.ts'
+import { createBreakers } from './breaker.ts'
+import { createForward } from './forward.ts'
+import { createFront, type Front } from './front.ts'
+import type { Plane } from './plane.ts'
+import { openPolicies } from './policies.ts'
+import type { Governor } from './policy.ts'
+import { createFlow } from './providers/flow.ts'
+import { createSignIn } from './sign-in.ts'
+
+export type DataPlane = Front & { close(): Promise<void> }
+type Noted = Plane['noted']
+
+export function openPlane(platform: Platform, parts: { governor: Governor; noted: Noted }): DataPlane {
+  const { config, clock, log } = platform
+  const forward = createForward(config)
+  const signIn = createSignIn(platform)
+  const policies = openPolicies(platform)
+  const flow = createFlow(() => clock.now().getTime())
+  const plane: Plane = {
+    ...parts,
+    policies,
+    clock,
+    log,
+    signIn,
+    breakers: createBreakers(),
+    chance: Math.random,
+    sendTo: (kind) => (kind === 'flow' ? flow : forward.send),
+  }
+  const front = createFront(plane, config)
+  const close = async () => {
+    await signIn.close()
+    await policies.close()
+    await forward.close()
+  }
+  return { ...front, close }
+}

@@ -1,0 +1,25 @@
+/** What the data plane of a process works with. */
+
+import type { Logger } from 'pino'
+import type { Clock } from '../context.ts'
+import type { Breakers } from './breaker.ts'
+import type { Send } from './forward.ts'
+import type { MouthName } from './hub.ts'
+import type { Policies } from './policies.ts'
+import type { Governor } from './policy.ts'
+import type { ProviderKind } from './providers/provider.ts'
+import type { SignIn } from './sign-in.ts'
+
+export type Plane = {
+  clock: Clock
+  log: Logger
+  signIn: SignIn
+  policies: Pick<Policies, 'policyOf'>
+  governor: Governor
+  breakers: Breakers
+  /** From 0 up to 1. */
+  chance(): number
+  sendTo(kind: ProviderKind): Send
+  /** Told of each call that is over, for the metrics. */
+  noted(mouth: MouthName, http_status: number, seconds: number): void
+}

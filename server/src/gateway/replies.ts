@@ -1,0 +1,114 @@
+/** The two ways back: over a socket of Node's server, and as a `Response` in the process. */
+
+import type { ServerResponse } from 'node:http'
+import type { Headers, Reply } from './exchange.ts'
+
+const nothing = () => {}
+
+/** Head and body are written together. */
+export class SocketReply implements Reply {
+  drained: () => void = nothing
+  gone: () => void = nothing
+  isGone = false
+  readonly #response: ServerResponse
+  readonly #more: Headers | undefined
+
+  constructor(response: ServerResponse, more: Headers | undefined) {
+    this.#response = response
+    this.#more = more
+    response.on('drain', () => this.drained())
+    response.on('close', () => {
+      if (response.writableFinished) return
+      this.isGone = true
+      this.gone()
+    })
+    // A socket that breaks while it is written to is closed: that is all there is to it.
+    response.on('error', nothing)
+  }
+
+  send(status: number, headers: Headers, body: string | Buffer): void {
+    if (this.isGone || this.#response.headersSent) return
+    headers['content-length'] = String(typeof body === 'string' ? Buffer.byteLength(body) : body.length)
+    if (status === 204) delete headers['content-length']
+    this.#response.writeHead(status, this.#with(headers))
+    this.#response.end(body)
+  }
+
+  begin(status: number, headers: Headers, first: string | Buffer): void {
+    if (this.isGone) return
+    this.#response.cork()
+    this.#response.writeHead(status, this.#with(headers))
+    this.#response.write(first)
+    this.#response.uncork()
+  }
+
+  write(piece: string | Buffer): boolean {
+    return this.isGone || piece.length === 0 || this.#response.write(piece)
+  }
+
+  end(): void {
+    if (!this.isGone) this.#response.end()
+  }
+
+  #with(headers: Headers): Headers {
+    headers['x-content-type-options'] = 'nosniff'
+    return this.#more ? { ...headers, ...this.#more } : headers
+  }
+}
+
+export class RequestReply implements Reply {
+  drained: () => void = nothing
+  gone: () => void = nothing
+  isGone = false
+  readonly response: Promise<Response>
+  readonly #answer: (response: Response) => void
+  readonly #fail: (reason: unknown) => void
+  readonly #more: Headers | undefined
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined
+
+  constructor(signal: AbortSignal, more: Headers | undefined) {
+    const { promise, resolve, reject } = Promise.withResolvers<Response>()
+    this.response = promise
+    this.#answer = resolve
+    this.#fail = reject
+    this.#more = more
+    signal.addEventListener('abort', () => this.leave(signal.reason), { once: true })
+  }
+
+  send(status: number, headers: Headers, body: string | Buffer): void {
+    const bytes = body.length === 0 ? null : typeof body === 'string' ? body : new Uint8Array(body)
+    this.#answer(new Response(bytes, { status, headers: { ...headers, ...this.#more } }))
+  }
+
+  begin(status: number, headers: Headers, first: string | Buffer): void {
+    const stream = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.#controller = controller
+        controller.enqueue(new Uint8Array(Buffer.from(first)))
+      },
+      pull: () => this.drained(),
+      cancel: (reason) => this.leave(reason),
+    })
+    this.#answer(new Response(stream, { status, headers: { ...headers, ...this.#more } }))
+  }
+
+  write(piece: string | Buffer): boolean {
+    if (this.isGone || piece.length === 0) return true
+    this.#controller?.enqueue(new Uint8Array(Buffer.from(piece)))
+    return (this.#controller?.desiredSize ?? 0) > 0
+  }
+
+  end(): void {
+    if (this.isGone) return
+    this.#controller?.close()
+    this.isGone = true
+  }
+
+  /** The caller has gone. */
+  leave(reason: unknown = new DOMException('The request was aborted.', 'AbortError')): void {
+    if (this.isGone) return
+    this.isGone = true
+    this.#fail(reason)
+    this.gone()
+  }
+}

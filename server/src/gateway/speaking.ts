@@ -1,0 +1,42 @@
+/** How a refusal or a failure is told in the words of each mouth: OpenAI's clients read `error`, Anthropic's `type` and
+ *  `error`, and a stream that breaks ends with an event that both throw for. */
+
+import type { Headers } from './exchange.ts'
+import type { Fault, JsonObject, MouthName } from './hub.ts'
+
+const anthropicTypes: Record<number, string> = {
+  400: 'invalid_request_error',
+  401: 'authentication_error',
+  402: 'billing_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  413: 'request_too_large',
+  429: 'rate_limit_error',
+  504: 'timeout_error',
+  529: 'overloaded_error',
+}
+
+export function faultBody(mouth: MouthName, fault: Fault, request_id: string): JsonObject {
+  const { status, type, code, message, param } = fault
+  if (mouth !== 'messages') return { error: { message, type, param: param ?? null, code } }
+  return { type: 'error', error: { type: anthropicTypes[status] ?? 'api_error', message }, request_id }
+}
+
+export function faultHeaders(fault: Fault): Headers {
+  const headers: Headers = { 'content-type': 'application/json' }
+  if (fault.retry_after_seconds !== undefined) headers['retry-after'] = String(Math.ceil(fault.retry_after_seconds))
+  if (fault.is_retryable === false) headers['x-should-retry'] = 'false'
+  if (fault.status === 401) headers['www-authenticate'] = 'Bearer realm="flow"'
+  return headers
+}
+
+/** The last event of a stream that broke. */
+export function failEvent(mouth: MouthName, fault: Fault, request_id: string): string {
+  const data = JSON.stringify(faultBody(mouth, fault, request_id))
+  if (mouth === 'messages') return `event: error\ndata: ${data}\n\n`
+  if (mouth === 'responses') {
+    const { code, message, param } = fault
+    return `event: error\ndata: ${JSON.stringify({ type: 'error', code, message, param: param ?? null })}\n\n`
+  }
+  return `data: ${data}\n\n`
+}
