@@ -136,7 +136,11 @@ const summary = {
   status: ExecutionStatus,
   error: ExecutionError.nullable(),
   trigger: z.object({
-    type: z.string().describe('`manual`, `webhook`, `schedule`, `event`, `workflow` of a child, `replay` of a batch.'),
+    type: z
+      .string()
+      .describe(
+        '`manual`, `webhook`, `schedule`, `event`, `workflow` of a child, `replay` of a batch, `code` of a code block.',
+      ),
     by: Id.nullable().describe('The user who started it.'),
     scheduled_for: Timestamp.optional().describe('The time of a schedule that it stands for.'),
     delivery_id: z.string().optional().describe("The sender's name for the webhook's delivery."),

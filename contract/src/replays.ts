@@ -15,7 +15,7 @@ export const ReplayFilter = z
       .min(1)
       .optional()
       .describe('Without `status` and `ids`: those that failed or timed out.'),
-    trigger: z.enum(['manual', 'webhook', 'schedule', 'event', 'workflow', 'replay']).optional(),
+    trigger: z.enum(['manual', 'webhook', 'schedule', 'event', 'workflow', 'replay', 'code']).optional(),
     version: Semver.optional().describe('The version of the definition that they are pinned to.'),
     error_code: z.string().min(1).max(100).optional(),
     created_after: Timestamp.optional(),

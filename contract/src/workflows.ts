@@ -54,7 +54,7 @@ const executionsFiltered = {
   ...executionsListed,
   status: list(ExecutionStatus).optional().describe('One status, or several with commas between.'),
   trigger: z
-    .enum(['manual', 'webhook', 'schedule', 'event', 'workflow', 'replay'])
+    .enum(['manual', 'webhook', 'schedule', 'event', 'workflow', 'replay', 'code'])
     .optional()
     .describe('What set it off.'),
   version: Semver.optional().describe('The version of the definition that it is pinned to.'),

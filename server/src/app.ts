@@ -16,7 +16,9 @@ import { mountDocs } from './http/docs.ts'
 import { createEdge } from './http/edge.ts'
 import { type Health, mountHealth } from './http/health.ts'
 import { mountHooks } from './http/hooks.ts'
+import { answererOf } from './http/inside.ts'
 import type { Metrics } from './http/metrics.ts'
+import { offersOf } from './offers.ts'
 import * as organizations from './organizations/organizations.ts'
 import * as solutions from './solutions/solutions.ts'
 import * as state from './state/state.ts'
@@ -32,7 +34,7 @@ export type App = Hono & { direct: gateway.DataPlane; close(): Promise<void> }
 export function createApp(platform: Platform, metrics: Metrics, health: Health): App {
   const { authenticate, may, solutionsWith } = auth
   const { workspaceOf } = organizations
-  const { app, serve, open } = createEdge(
+  const { app, serve, servedAs, open } = createEdge(
     platform,
     { authenticate, may, solutionsWith, workspaceOf, note: audit.note },
     metrics,
@@ -68,6 +70,10 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   })
   // In the process; sockets reach it before the app.
   app.all(`${plane.prefix}/*`, (c) => plane.respond(c.req.raw, peerOf(c.env)))
+  const { actorWith } = auth
+  const doors = { actorWith, may, solutionsWith, resolve: components.resolve, note: audit.note }
+  platform.asking.answerWith(answererOf(platform, doors, offersOf({ servedAs })))
+
   mountDocs(app)
   open()
 

@@ -4,6 +4,7 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { Grant, Permission } from '@flow/contract/access'
 import type { Logger } from 'pino'
+import type { Asking, Inside, Rights } from './asking.ts'
 import type { Config } from './config.ts'
 import type { Database, Db } from './db/db.ts'
 import type { Engine, RunName } from './engine/engine.ts'
@@ -56,6 +57,10 @@ export type Context = Scope & {
     input: Input,
     options?: { id?: string; at?: string; priority?: number },
   ): Promise<void>
+  /** In whose name what is begun here runs, where that is not the actor: of what the platform does by itself. */
+  rights?: Rights
+  /** It is asked for by code that runs in the sandbox. */
+  inside?: Inside
   /** How long the caller is willing to wait for the end of what it starts (`Prefer: wait=N`), in seconds. */
   wait_seconds: number
   platform: Platform
@@ -83,6 +88,8 @@ export type Platform = {
   stopping: AbortSignal
   /** The way to the outside: it reaches no private address. */
   fetch: GuardedFetch
+  /** What code in the sandbox may ask of the rooms. */
+  asking: Asking
 }
 
 /** The one place time comes from; tests set it. */
@@ -92,6 +99,13 @@ export const systemClock: Clock = { now: () => new Date() }
 
 /** A UUID version 7: it sorts by the time it was made. */
 export const newId = (): string => randomUUIDv7()
+
+/** In whose name what is begun here runs on. */
+export function rightsOf({ actor, rights }: Pick<Context, 'actor' | 'rights'>): Rights | undefined {
+  if (rights) return rights
+  if (actor.user_id === '' || actor.kind === 'system') return undefined
+  return { user_id: actor.user_id, key_id: actor.kind === 'user' ? null : actor.id }
+}
 
 /** A context without a request: for what the platform does itself in somebody's name. */
 export function contextOf(

@@ -3,12 +3,15 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { BLOCKS_MAX } from './components/calling.ts'
 import { VALUE_MAX } from './components/types/state.ts'
 import { RECORDS_MAX } from './components/types/validation.ts'
 import { limits as expressions } from './expressions/fault.ts'
+import { ASKED_MAX, AT_WORK_MAX } from './http/inside.ts'
 import { BODY_BYTES_MAX } from './http/read.ts'
 import { limits as sandbox } from './sandbox/limits.ts'
 import { ENTRIES_MAX, SCOPE_MAX } from './state/state.ts'
+import { DEPTH_MAX } from './workflows/beginning.ts'
 import { ITEMS_MAX } from './workflows/nodes/map.ts'
 import { INPUT_MAX, OUTPUT_MAX } from './workflows/nodes/node.ts'
 import { VALUES_BYTES_MAX } from './workflows/present.ts'
@@ -37,6 +40,9 @@ test('the limits that are written down are those that hold', () => {
     `| log | ${kibi(sandbox.log)}, a message ${kibi(sandbox.log_message)} |`,
     `| error | message ${kibi(sandbox.error_message)}, stack ${kibi(sandbox.error_stack)} |`,
     `| calls to the host, \`fetch\` among them | ${number(sandbox.host_calls)}, of them ${sandbox.host_calls_pending} at a time; an argument of ${mebi(sandbox.host_argument)}B,`,
+    `| calls to the host and their answers, together | ${mebi(sandbox.host_crossing)} characters |`,
+    `by code and the code blocks that it calls | ${number(ASKED_MAX)}; blocks call each other ${BLOCKS_MAX} deep, executions start each other ${DEPTH_MAX} deep |`,
+    `| calls of \`flow\` at work | ${AT_WORK_MAX} of one organization`,
     `| timers | ${number(sandbox.timers)}, of them ${number(sandbox.timers_pending)} at a time |`,
   ]
   for (const row of rows) assert.ok(page.includes(row), row)

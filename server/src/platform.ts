@@ -1,6 +1,7 @@
 /** The running parts, opened in order and closed in the reverse one. A process has one platform; a test has one, too. */
 
 import { type Logger, pino } from 'pino'
+import { openAsking } from './asking.ts'
 import type { Config } from './config.ts'
 import { type Clock, type Platform, systemClock } from './context.ts'
 import type { Database } from './db/db.ts'
@@ -34,7 +35,8 @@ export async function openPlatform(
   const mail = createMail(config, log)
   const fetch = createFetch(config)
   const engine = await openEngine({ database, log, clock })
-  const platform: Platform = { stopping, config, clock, log, database, engine, sandbox, seal, mail, fetch }
+  const asking = openAsking()
+  const platform: Platform = { stopping, config, clock, log, database, engine, sandbox, seal, mail, fetch, asking }
   return {
     ...platform,
     announceStop: () => stop.abort(),

@@ -36,7 +36,7 @@ export { hashPassword } from './passwords.ts'
 export { may, permissionsAt, solutionsWith } from './rules.ts'
 export { openSecrets } from './secrets.ts'
 export { jwks, rotateSigningKey } from './tokens.ts'
-export { authenticate } from './who.ts'
+export { actorWith, authenticate } from './who.ts'
 
 type Ops = typeof contract
 

@@ -63,6 +63,16 @@ export const standingOfSession = (db: Db, session_id: string, user_id: string, o
     where s.id = ${session_id} and s.user_id = ${user_id} and s.ended_at is null and s.expires_at > ${now}
       and (not s.is_bound or s.organization_id = o.id)`)
 
+/** Of a user in whose name something runs, narrowed to a key if it was begun with one. */
+export const standingOfUser = (db: Db, organization_id: string, user_id: string, key_id: string | null, now: string) =>
+  db.maybe<Standing>(sql`
+    select ${standing(now)}
+    from users u
+    join organizations o on o.id = ${organization_id}
+    left join memberships m on m.organization_id = o.id and m.user_id = u.id
+    left join api_keys k on k.id = ${key_id}::uuid and k.organization_id = o.id and k.created_by = u.id
+    where u.id = ${user_id} and (${key_id}::uuid is null or k.id is not null)`)
+
 export const noteKeyUse = (db: Db, key_id: string, now: string) =>
   db.run(sql`
     update api_keys set last_used_at = ${now}

@@ -2,6 +2,7 @@
  *  request and nothing is remembered between two, so that what was revoked, suspended, demoted or signed out counts
  *  for nothing at once, on every replica. */
 
+import type { Rights } from '../asking.ts'
 import type { Actor, Platform } from '../context.ts'
 import { forbidden, unauthenticated } from '../failure.ts'
 import { fingerprintOf, isKeyText } from '../keys/keys.ts'
@@ -44,6 +45,16 @@ async function actorOfToken(platform: Platform, token: string): Promise<Actor> {
   const actor = actorOf(found, found.key)
   const seconds_left = claims.exp - Date.parse(now) / 1000
   return { ...actor, session_id: claims.sid, expires_in: Math.min(actor.expires_in ?? seconds_left, seconds_left) }
+}
+
+/** In whose name something runs that was begun before, with the rights they have now. */
+export async function actorWith(platform: Platform, organization_id: string, rights: Rights): Promise<Actor> {
+  const { user_id, key_id } = rights
+  const now = platform.clock.now().toISOString()
+  const found = await store.standingOfUser(platform.database.platform, organization_id, user_id, key_id, now)
+  if (!found) throw unauthenticated('Whoever started this, or the key it was started with, is there no more.')
+
+  return actorOf(found, found.key)
 }
 
 /** The actor, if user, membership, organization and key all still count. */

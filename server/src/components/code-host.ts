@@ -1,5 +1,5 @@
-/** What a code block may ask of the host while it runs: where it runs, and answers of the hosts that it lists. Every call
- *  is made here, with what the block was published with; nothing that the code says of itself is believed. How many calls
+/** What a code block may ask of the host while it runs: where it runs, answers of the hosts that it lists, and operations
+ *  of the platform by name, which are answered above (asking.ts). Every call is made here, with what the block was published with; nothing that the code says of itself is believed. How many calls
  *  a run may make and how large they may be is the sandbox's matter. */
 
 import type { JsonValue } from '@flow/contract/common'
@@ -13,7 +13,9 @@ import type { HostCall } from '../sandbox/sandbox.ts'
 const ANSWER_BYTES = 4 * 1024 * 1024
 
 /** A refusal that is told to the code as it stands. */
-class Refused extends Error {}
+class Refused extends Error {
+  readonly code = 'BAD_REQUEST'
+}
 
 export type Hosting = {
   network: CodeBlockConfig['network']
@@ -21,13 +23,15 @@ export type Hosting = {
   signal: AbortSignal
   timeout_seconds: number
   context: () => JsonValue
+  /** Operations of the platform, in the name of whoever the code runs for. */
+  ask: (method: string, args: unknown) => Promise<unknown>
 }
 
-export function hostOf({ context, ...network }: Hosting): HostCall {
+export function hostOf({ context, ask, ...network }: Hosting): HostCall {
   return async (method, args) => {
     if (method === 'context') return context()
     if (method === 'fetch') return fetchFor(network, args)
-    throw new Refused(`There is no "${method}" here; there are "context" and "fetch".`)
+    return ask(method, args)
   }
 }
 
@@ -47,7 +51,7 @@ function hostNamed(entry: string): string | undefined {
 
 type Asked = { url: string; method: string; headers: [string, string][]; body: string | Buffer | undefined }
 
-async function fetchFor(hosting: Omit<Hosting, 'context'>, args: unknown): Promise<JsonValue> {
+async function fetchFor(hosting: Omit<Hosting, 'context' | 'ask'>, args: unknown): Promise<JsonValue> {
   const { network, signal, timeout_seconds } = hosting
   const { url, method, headers, body } = asked(args)
   const check = (target: URL) => {

@@ -25,6 +25,7 @@ import { fieldsOf, jsonSchemaOf } from './schema-rules.ts'
 import * as store from './store.ts'
 import { dropTrigger, keepTrigger } from './triggers.ts'
 
+export { executeBlock, executing } from './calling.ts'
 export { hostOf } from './code-host.ts'
 export { examine } from './examining.ts'
 export {

@@ -3,8 +3,9 @@
 
 import { type Component, ComponentType, configs, type TestRun } from '@flow/contract/components'
 import type { CodeBlockConfig } from '@flow/contract/components/code-block'
+import type { Asker } from '../asking.ts'
 import { debit } from '../billing/billing.ts'
-import type { Context } from '../context.ts'
+import { type Context, newId } from '../context.ts'
 import { unavailable } from '../failure.ts'
 import { type Language, SandboxUnavailable, type Verdict } from '../sandbox/sandbox.ts'
 import { languageFault } from './code.ts'
@@ -77,26 +78,36 @@ async function attempt(
 
 function meansOf(ctx: Context, signal: AbortSignal, tell: (verdict: Verdict) => void): Means {
   const about = { workspace_id: ctx.workspace_id, execution_id: null, workflow_id: null, node_id: null }
+  const asker = askerOf(ctx, signal)
   return {
     async find(ref) {
       const found = await resolve(ctx, ref, ComponentType.options)
       // What was kept before a field was added has its default.
       return found && ({ ...found, config: configs[found.type].parse(found.config) } as Used)
     },
-    code: (block, call) => callCode(ctx, block, call, signal, tell),
+    code: (block, call) => callCode(ctx, block, call, asker, tell),
     fetch: ctx.platform.fetch,
     signal,
     about,
   }
 }
 
+/** Code asks in the name of whoever called it. */
+function askerOf(ctx: Context, signal: AbortSignal): Asker {
+  const { organization_id, workspace_id, request_id, actor } = ctx
+  const top = { execution_id: null, node_id: null, calls: 0, events: 0, run_key: newId(), blocks: 0, sum: { asked: 0 } }
+  const inside = ctx.inside ? { ...ctx.inside, blocks: ctx.inside.blocks + 1 } : top
+  return { organization_id, workspace_id, request_id, actor, inside, signal, asked: new Map() }
+}
+
 async function callCode(
   ctx: Context,
   block: Used,
   { input, entry_point, timeout_seconds }: CodeCall,
-  signal: AbortSignal,
+  asker: Asker,
   tell: (verdict: Verdict) => void,
 ): Promise<unknown> {
+  const { signal } = asker
   const config = block.config as CodeBlockConfig
   const refusal = languageFault(config.language)
   if (refusal) throw new RunFailure('LANGUAGE_UNAVAILABLE', refusal)
@@ -120,6 +131,7 @@ async function callCode(
       signal,
       timeout_seconds: seconds,
       context: () => ({ workspace_id: ctx.workspace_id ?? null, execution_id: null, workflow_id: null, node_id: null }),
+      ask: (method, args) => ctx.platform.asking.ask({ method, args, asker }),
     }),
   }
   const verdict = await ctx.platform.sandbox.run(job).catch((error: unknown) => {

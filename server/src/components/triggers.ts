@@ -3,7 +3,7 @@
  *  and how it fires is the matter of the room `triggers`. */
 
 import type { WorkflowConfig } from '@flow/contract/components/workflow'
-import type { Context, Scope } from '../context.ts'
+import { type Context, rightsOf, type Scope } from '../context.ts'
 import { json, sql } from '../db/db.ts'
 import { dropInterest, keepInterest } from '../events/events.ts'
 import { conflict, forbidden } from '../failure.ts'
@@ -68,14 +68,15 @@ const ownerOf = (at: Scope, path: string, method: string) =>
     select t.workflow_id, c.slug from workflow_triggers t join components c on c.id = t.workflow_id
     where t.workspace_id = ${at.workspace_id} and t.path = ${path} and t.method = ${method} and t.type = 'webhook'`)
 
-const keep = (at: Scope, workflow_id: string, { type, config, is_enabled, next_at }: Armed): Promise<number> => {
+const keep = (at: Context, workflow_id: string, { type, config, is_enabled, next_at }: Armed): Promise<number> => {
   const { path, method } = type === 'webhook' ? config : { path: null, method: null }
+  const rights = rightsOf(at)
   return at.db.run(sql`
     insert into workflow_triggers (workflow_id, organization_id, workspace_id, type, config, is_enabled, path, method,
-      next_at)
+      next_at, armed_by, armed_key)
     values (${workflow_id}, ${at.organization_id}, ${at.workspace_id}, ${type}, ${json(config)}, ${is_enabled}, ${path},
-      ${method}, ${next_at})
+      ${method}, ${next_at}, ${rights?.user_id ?? null}, ${rights?.key_id ?? null})
     on conflict (workflow_id) do update set type = excluded.type, config = excluded.config,
       is_enabled = excluded.is_enabled, path = excluded.path, method = excluded.method, next_at = excluded.next_at,
-      last_error = null`)
+      armed_by = excluded.armed_by, armed_key = excluded.armed_key, last_error = null`)
 }

@@ -11,7 +11,8 @@
  *  who is gone and what is due. */
 
 import type { Logger } from 'pino'
-import { type Clock, type Context, newId, type Platform, type Scope } from '../context.ts'
+import type { Rights } from '../asking.ts'
+import { type Actor, type Clock, type Context, newId, type Platform, type Scope } from '../context.ts'
 import { executor } from '../db/boss.ts'
 import type { Database, Db } from '../db/db.ts'
 import * as claims from './claims.ts'
@@ -57,8 +58,9 @@ export type StartOptions = {
 
 /** Who starts a run: its transaction, and in whose name. */
 export type Starter = { db: Db } & Partial<Pick<Scope, 'organization_id' | 'workspace_id'>> & {
-    actor?: { user_id: string }
+    actor?: Pick<Actor, 'user_id'> & Partial<Pick<Actor, 'kind' | 'id'>>
     request_id?: string
+    rights?: Rights
   }
 
 export type Engine = {
@@ -176,9 +178,11 @@ function deliveryOf<Input>(
   run_id: string,
   priority?: number,
 ): Delivery {
-  const { organization_id, workspace_id, request_id, actor } = at
+  const { organization_id, workspace_id, request_id, actor, rights } = at
   const user_id = actor?.user_id
-  const message = { run: run.name, run_id, input, organization_id, workspace_id, request_id, user_id, priority }
+  const isKey = actor?.kind === 'api_key' || actor?.kind === 'service_token'
+  const key_id = rights ? (rights.key_id ?? undefined) : isKey ? actor.id : undefined
+  const message = { run: run.name, run_id, input, organization_id, workspace_id, request_id, user_id, key_id, priority }
   return { lane: run.lane, message, retry: run.retry }
 }
 

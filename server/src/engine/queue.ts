@@ -18,6 +18,8 @@ export type Message = {
   organization_id?: string
   workspace_id?: string
   user_id?: string
+  /** The key that narrows what the user may. */
+  key_id?: string
   request_id?: string
   /** Of an endless run: how often in a row it has thrown. */
   thrown?: number

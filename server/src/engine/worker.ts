@@ -207,7 +207,7 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
   const contextFor = (one: Held, run: Run<unknown>): RunContext => {
     if (!platform) throw new Error('the engine has not begun to work')
     const { message, failures } = one.job
-    const { organization_id = '', workspace_id = '', user_id = '' } = message
+    const { organization_id = '', workspace_id = '', user_id = '', key_id = null } = message
     const actor: Actor = { kind: 'system', id: user_id, user_id, name: 'Flow', organization_id, grants: [] }
     const db = organization_id === '' ? database.platform : database.of(organization_id)
     const ctx = contextOf(platform, db, { actor, organization_id, workspace_id })
@@ -229,6 +229,7 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
     }
     return {
       ...ctx,
+      ...(user_id === '' ? {} : { rights: { user_id, key_id } }),
       claim,
       request_id: message.request_id ?? ctx.request_id,
       log: log.child({ run: run.name, run_id: one.run_id }),

@@ -50,7 +50,7 @@ export type Room<D extends Domain> = {
   [Name in keyof D]: (ctx: ContextOf<D[Name]>, input: Parsed<D[Name]>, prepared: never) => AnswerOf<D[Name]>
 }
 
-type Served = {
+export type Served = {
   domain: string
   name: string
   operation: Operation
@@ -77,6 +77,8 @@ type Ways<D extends Domain> = {
 export type Edge = {
   app: Hono
   serve<D extends Domain>(name: string, domain: D, room: Room<D>, more?: Ways<D>): void
+  /** What serves an operation. */
+  servedAs(domain: string, name: string): Served
   /** Lays the routes, when every domain is served. */
   open(): void
 }
@@ -177,7 +179,13 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
       return problemResponse(failure, c.req.raw, requestId(c.req.raw))
     })
   }
-  return { app, serve, open }
+  const servedAs = (domain: string, name: string) => {
+    const all = [...byPath.values()].flatMap((methods) => [...methods.values()])
+    const served = all.find((one) => one.domain === domain && one.name === name)
+    if (!served) throw new Error(`nobody serves ${domain}.${name}`)
+    return served
+  }
+  return { app, serve, servedAs, open }
 }
 
 const allowed = (methods: Map<string, Served>) =>

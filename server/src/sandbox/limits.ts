@@ -19,10 +19,13 @@ export const limits = {
   log_message: 16 * KiB,
   error_message: 2 * KiB,
   error_stack: 4 * KiB,
+  error_details: 20,
   host_argument: MiB,
   host_method: 128,
   host_calls: 1000,
   host_calls_pending: 64,
+  /** Of all calls to the host and their answers. */
+  host_crossing: 64 * MiB,
   timers: 10_000,
   timers_pending: 1000,
   timeout_ms_max: 300_000,

@@ -44,6 +44,8 @@ export class Task {
   asked = 0
   /** Calls to the host. Their effects can't be taken back: after the first, the run is never begun a second time. */
   calls = 0
+  /** Characters of all calls to the host, with their answers. */
+  crossed = 0
   /** What it keeps in memory while it waits for the host. */
   held_mb = 0
   cpu_ms = 0

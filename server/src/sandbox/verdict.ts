@@ -3,7 +3,7 @@
 export type Language = 'javascript' | 'typescript' | 'python'
 
 /** Calls a run makes to the host. The function decides with the rights of whoever started the run, never by what the
- *  guest says of itself; the message of what it throws is shown to the guest. */
+ *  guest says of itself; the message of what it throws is shown to the guest, and its `code` and `details`. */
 export type HostCall = (method: string, args: unknown) => Promise<unknown>
 
 export type Job = {

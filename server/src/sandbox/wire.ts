@@ -22,6 +22,7 @@ export type ToWorker =
       timeout_ms: number
       memory_mb: number
     }
+  /** Of one that is not `ok` the value is a refusal: `{code, message, details}`. */
   | { t: 'ret'; id: number; call: number; ok: boolean; value: string }
   | { t: 'drop'; id: number }
 

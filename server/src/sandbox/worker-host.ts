@@ -6,13 +6,14 @@
  *  order. So the head of `#steps` is what it computes, and an empty list means that it waits. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { answerOf, refusalOf } from './host-call.ts'
 import { type Isolation, isReached, type Launch } from './isolation.ts'
 import { grace, keeping, limits } from './limits.ts'
 import type { Pace, Seat } from './placement.ts'
 import { dieFirst, residentBytes } from './proc.ts'
 import { Recent } from './recent.ts'
 import { Slate } from './slate.ts'
-import { parsed, type Task } from './task.ts'
+import type { Task } from './task.ts'
 import { type FromWorker, sourceSize, type ToWorker } from './wire.ts'
 
 export type WorkerEvents = {
@@ -337,19 +338,16 @@ export class WorkerHost implements Seat {
     }
     const { host } = task.order
     if (!host) {
-      answer(false, 'This code has no host to call.')
+      answer(false, refusalOf(new Error('This code has no host to call.')))
       return
     }
     if (++task.calls > limits.host_calls) {
       this.kill('misbehaved')
       return
     }
-    answerOf(host, message).then(
+    answerOf(task, host, message).then(
       (value) => answer(true, value),
-      (error: unknown) => {
-        const said = error instanceof Error ? error.message : 'The call failed.'
-        answer(false, said.slice(0, limits.error_message))
-      },
+      (error: unknown) => answer(false, refusalOf(error)),
     )
   }
 
@@ -376,14 +374,3 @@ export class WorkerHost implements Seat {
 }
 
 export const overdue = (task: Task) => `It ran longer than ${task.order.timeout_ms} ms and was ended.`
-
-async function answerOf(
-  host: (method: string, args: unknown) => Promise<unknown>,
-  { method, args }: { method: string; args: string },
-): Promise<string> {
-  if (args.length > limits.host_argument) throw new Error('The argument of this call is too large.')
-  const value = await host(String(method), parsed(args))
-  const text = JSON.stringify(value === undefined ? null : value) ?? 'null'
-  if (text.length > limits.input) throw new Error('The answer to this call is too large.')
-  return text
-}

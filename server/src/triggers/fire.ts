@@ -24,7 +24,9 @@ type Firing = { workflow_id: string; trigger: Exclude<Trigger, { type: 'manual' 
   'type'
 >
 
-export async function fire(ctx: Context, { workflow_id, trigger, cause, detail, depth }: Firing): Promise<Execution> {
+export async function fire(at: Context, { workflow_id, trigger, cause, detail, depth }: Firing): Promise<Execution> {
+  const rights = await store.rightsOf(at, workflow_id)
+  const ctx = { ...at, rights: rights?.user_id ? { user_id: rights.user_id, key_id: rights.key_id } : undefined }
   const input = render(trigger, cause) as Execution['input']
   const execution = await startExecution(ctx, { workflow_id, input }, { type: trigger.type, detail, depth })
   await store.markFired(ctx, workflow_id)

@@ -49,6 +49,12 @@ export const takeDue = (at: Scope & { now: string }, workflow_id: string): Promi
       and t.next_at <= ${at.now}
     for no key update skip locked`)
 
+/** In whose name the code of what it starts asks for things: whoever armed it. */
+export const rightsOf = (at: Scope, workflow_id: string) =>
+  at.db.maybe<{ user_id: string | null; key_id: string | null }>(sql`
+    select armed_by as user_id, armed_key as key_id from workflow_triggers
+    where workflow_id = ${workflow_id} and workspace_id = ${at.workspace_id}`)
+
 export const setNext = (at: Scope, workflow_id: string, next_at: string | null): Promise<number> =>
   at.db.run(sql`
     update workflow_triggers set next_at = ${next_at}

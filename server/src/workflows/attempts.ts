@@ -249,6 +249,7 @@ export class Attempts {
         variables: memory.variables(),
         now: this.#of.clock.now(),
         attempt,
+        asked: new Map(),
         about: { execution_id: execution.id, workflow_id: execution.workflow_id, node_id: node.id },
         depth: { calls: execution.depth, events: execution.event_depth },
         signal: timeout ? AbortSignal.any([work.abort.signal, timeout]) : work.abort.signal,

@@ -5,9 +5,9 @@ import type { WorkflowConfig } from '@flow/contract/components/workflow'
 import { assertBudget } from '../billing/billing.ts'
 import { resolve } from '../components/components.ts'
 import type { Graph } from '../components/workflow-rules.ts'
-import { type Context, newId, within } from '../context.ts'
+import { type Context, newId, rightsOf, within } from '../context.ts'
 import { ExpressionFault, TooLarge } from '../expressions/expressions.ts'
-import { Failure, invalid } from '../failure.ts'
+import { conflict, Failure, invalid } from '../failure.ts'
 import type { Effect } from './nodes/node.ts'
 import { Redaction } from './redaction.ts'
 import { admitting, executing } from './runs.ts'
@@ -54,6 +54,7 @@ export async function prepare(
 ): Promise<Beginning> {
   const text = JSON.stringify(input)
   if (text.length > INPUT_CHARACTERS) throw new Failure('PAYLOAD_TOO_LARGE', 'The input has more than 1 MiB of JSON.')
+  if (depthBelow(ctx) > DEPTH_MAX) throw conflict(`Executions start each other more than ${DEPTH_MAX} deep.`)
   const [{ workflow_id, version, config }] = await Promise.all([definition, assertBudget(ctx)])
   const snapshot = await pin(ctx, config)
   return {
@@ -83,6 +84,12 @@ export async function prepareAgain(ctx: Context, made: Definition & { snapshot: 
   return { workflow_version: made.version, snapshot: made.snapshot, concurrency_key }
 }
 
+/** Executions that start each other without an end are stopped here. */
+export const DEPTH_MAX = 32
+
+/** Of what code starts: it stands below the execution that the code belongs to. */
+const depthBelow = ({ inside }: Context): number => (inside ? inside.calls + 1 : 0)
+
 /** Queues an execution, or puts it in line. `more` is done before anybody can take it. */
 export async function begin(
   ctx: Context,
@@ -98,6 +105,8 @@ export async function begin(
     ...made,
     id,
     replay_id,
+    rights: rightsOf(ctx),
+    depth: made.parent?.depth ?? depthBelow(ctx),
     started_by: actor.user_id || null,
     request_id,
     priority,

@@ -26,14 +26,11 @@ type Ops = typeof contract
 /** How long a cancel waits for what runs to have stopped. */
 const CANCEL_SECONDS = 2
 
-export const execute = (ctx: Context, input: Parsed<Ops['execute']>): Promise<Execution> => startExecution(ctx, input)
+export const execute = (ctx: Context, input: Parsed<Ops['execute']>): Promise<Execution> =>
+  startExecution(ctx, input, ctx.inside ? { type: 'code', depth: ctx.inside.events } : { type: 'manual' })
 
 /** Queues an execution of what is armed, or of the version that is named. */
-export async function startExecution(
-  ctx: Context,
-  input: Parsed<Ops['execute']>,
-  set_off: SetOff = { type: 'manual' },
-): Promise<Execution> {
+export async function startExecution(ctx: Context, input: Parsed<Ops['execute']>, set_off: SetOff): Promise<Execution> {
   const made = await prepare(ctx, definitionOf(ctx, input), input.input, set_off)
   return presentNew(ctx, await begin(ctx, made))
 }

@@ -51,11 +51,15 @@ export async function interpret(ctx: RunContext, execution_id: string): Promise<
 }
 
 /** Whoever wakes an execution, it goes on in the name of whoever started it. */
-const inNameOf = (ctx: RunContext, { workspace_id, started_by, request_id }: store.ExecutionRow): RunContext => ({
+const inNameOf = (
+  ctx: RunContext,
+  { workspace_id, started_by, request_id, rights_of, rights_key }: store.ExecutionRow,
+): RunContext => ({
   ...ctx,
   workspace_id,
   actor: { ...ctx.actor, id: started_by ?? '', user_id: started_by ?? '' },
   request_id: request_id ?? ctx.request_id,
+  rights: rights_of ? { user_id: rights_of, key_id: rights_key } : undefined,
 })
 
 /** Executions that are taken up in the same turn are read together. */
@@ -307,11 +311,12 @@ class Interpreter {
 /** The platform with everything that reaches outside behind the question whether the execution is still ours: what a
  *  process has written in vain is refused, but what it has called has been called. */
 function ownedBy({ sure }: RunContext['claim'], platform: Platform): Platform {
-  const { sandbox, fetch } = platform
+  const { sandbox, fetch, asking } = platform
   const fetchOwned = (...asked: Parameters<typeof fetch>) => sure().then(() => platform.fetch(...asked))
   return {
     ...platform,
     sandbox: { ...sandbox, run: (job) => sure().then(() => sandbox.run(job)) },
+    asking: { ...asking, ask: (question) => sure().then(() => asking.ask(question)) },
     fetch: Object.assign(fetchOwned, { close: fetch.close }),
   }
 }

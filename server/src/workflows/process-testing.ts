@@ -10,6 +10,7 @@ import { workflows as contract } from '@flow/contract/workflows'
 import { readConfig } from '../config.ts'
 import { type Context, contextOf, type Platform, within } from '../context.ts'
 import { type ConnectOptions, connect } from '../db/connect.ts'
+import { createMetrics } from '../http/metrics.ts'
 import { openPlatform } from '../platform.ts'
 import { attend, type Left, leftOf, type Tree, treeOf, treesAfter } from './attending-testing.ts'
 import { type Death, Dying, watch } from './dying-testing.ts'
@@ -29,6 +30,8 @@ export type Orders = {
   begin?: Beginning[]
   /** Waits for this execution, and tells how it ended. */
   await?: string
+  /** Its code may ask the platform for things. */
+  asks?: boolean
   /** Goes on running whatever there is. */
   stay?: boolean
 }
@@ -59,6 +62,7 @@ if (import.meta.main) {
   })
   const opened = await openPlatform(config, { database, clock })
   const platform: Platform = { ...opened, sandbox: { ...opened.sandbox, run: watchedRun(opened, orders.log) } }
+  if (orders.asks) (await import('../app.ts')).createApp(platform, createMetrics(), { draining: false })
   const ctx = contextFor(platform, orders.who)
   await platform.engine.work(platform)
   tell({ ready: true })

@@ -2,6 +2,7 @@
  *  longer owns the execution; everything else is read, or written in a request's own transaction. */
 
 import type { Execution, ExecutionError, ExecutionStatus } from '@flow/contract/workflows'
+import type { Rights } from '../asking.ts'
 import type { Scope } from '../context.ts'
 import { type Db, json, raw, sql } from '../db/db.ts'
 import { ring } from '../events/events.ts'
@@ -24,6 +25,8 @@ export type ExecutionRow = Omit<Execution, 'nodes' | 'trigger' | 'parent' | 'wai
   depth: number
   concurrency_key: string | null
   is_admitted: boolean
+  rights_of: string | null
+  rights_key: string | null
   retention_days: number | null
 }
 
@@ -65,7 +68,7 @@ const columns = raw(`e.id, e.organization_id, e.workspace_id, e.workflow_id, e.w
   e.input, e.output, e.error, e.trigger_type, e.trigger, e.event_depth, e.started_by, e.request_id, e.retry_of,
   e.cancel_requested_at, e.deadline_at, e.waiting_until, e.created_at, e.started_at, e.completed_at,
   e.parent_execution_id, e.parent_node_id, e.parent_attempt, e.depth, e.priority, e.concurrency_key, e.is_admitted,
-  e.retention_days, e.expires_at, e.replay_id`)
+  e.retention_days, e.expires_at, e.replay_id, e.rights_of, e.rights_key`)
 
 /** For the owner, across organizations. */
 export const load = (db: Db, ids: string[]): Promise<ExecutionRow[]> =>
@@ -204,6 +207,8 @@ type New = Pick<
   'id' | 'workflow_id' | 'workflow_version' | 'snapshot' | 'retry_of' | 'trigger_type' | 'trigger' | 'event_depth'
 > & {
   input: string
+  rights: Rights | undefined
+  depth: number
   started_by: string | null
   request_id: string
   parent: Parent | null
@@ -227,13 +232,14 @@ export const insert = (at: Scope & { now: string }, made: New): Promise<Executio
       insert into executions (id, organization_id, workspace_id, workflow_id, workflow_version, snapshot, status, input,
         trigger_type, trigger, event_depth, started_by, request_id, retry_of, created_at, parent_execution_id,
         parent_node_id, parent_attempt, on_parent_end, depth, priority, retention_days, concurrency_key, is_admitted,
-        replay_id)
+        replay_id, rights_of, rights_key)
       values (${made.id}, ${at.organization_id}, ${at.workspace_id}, ${made.workflow_id}, ${made.workflow_version},
         ${made.snapshot}, 'queued', ${made.input}::json, ${made.trigger_type},
         ${json(made.trigger)}, ${made.event_depth}, ${made.started_by}, ${made.request_id}, ${made.retry_of}, ${at.now},
         ${made.parent?.execution_id ?? null}, ${made.parent?.node_id ?? null}, ${made.parent?.attempt ?? null},
-        ${made.parent?.on_parent_end ?? null}, ${made.parent?.depth ?? 0}, ${made.priority}, ${made.retention_days},
-        ${made.concurrency_key}, ${made.concurrency_key === null}, ${made.replay_id})
+        ${made.parent?.on_parent_end ?? null}, ${made.depth}, ${made.priority}, ${made.retention_days},
+        ${made.concurrency_key}, ${made.concurrency_key === null}, ${made.replay_id},
+        ${made.rights?.user_id ?? null}, ${made.rights?.key_id ?? null})
       returning *
     ), told as (
       insert into execution_events (organization_id, execution_id, seq, type, at)

@@ -99,12 +99,23 @@
 
   // ---- calls that the host answers later
 
+  class FlowError extends NativeError {
+    constructor({ code, message, details }) {
+      super(message)
+      this.code = code
+      this.details = details ?? []
+    }
+    get name() {
+      return 'FlowError'
+    }
+  }
+
   /** By the number the worker answers. */
   const refusals = [
-    '',
-    'This code has no host to call.',
-    'This run has made too many calls to the host or set too many timers.',
-    'The argument is too large for a call to the host.',
+    undefined,
+    { code: 'UNAVAILABLE', message: 'This code has no host to call.' },
+    { code: 'RATE_LIMITED', message: 'This run has made too many calls to the host or set too many timers.' },
+    { code: 'PAYLOAD_TOO_LARGE', message: 'The argument is too large for a call to the host.' },
   ]
   const waiting = new NativeMap()
   const waitingGet = (id) => apply(NativeMap.prototype.get, waiting, [id])
@@ -115,10 +126,13 @@
   const call = (method, args) =>
     new NativePromise((resolve, reject) => {
       if (!isRunning)
-        throw new NativeError('The host answers only while the entry point runs, not while the module loads.')
+        throw new FlowError({
+          code: 'UNAVAILABLE',
+          message: 'The host answers only while the entry point runs, not while the module loads.',
+        })
       const id = ++lastId
       const refusal = hostCall(id, text(method), stringify(args ?? null) ?? 'null')
-      if (refusal !== 0) throw new NativeError(refusals[refusal])
+      if (refusal !== 0) throw new FlowError(refusals[refusal])
       waitingSet(id, { resolve, reject })
     })
 
@@ -128,7 +142,7 @@
     waitingDelete(id)
     if (entry.due) return entry.due()
     if (isGood) return entry.resolve(parse(value))
-    entry.reject(new NativeError(value))
+    entry.reject(new FlowError(parse(value)))
   }
 
   // ---- fetch, of the hosts that the block lists
@@ -206,7 +220,33 @@
   }
   define('fetch', fetch)
 
-  define('flow', Object.freeze({ __proto__: null, call, fetch }))
+  // ---- operations of the platform, by name; which there are is the host's to say
+
+  const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  const namespace_ = (name) =>
+    new Proxy(Object.freeze({ __proto__: null }), {
+      get(_, method) {
+        // Whoever awaits or prints a namespace does not call it.
+        if (typeof method !== 'string' || method === 'then' || method === 'toJSON') return undefined
+        return (input = {}, options = {}) => call(`${name}.${snake(method)}`, { ...input, ...options })
+      },
+    })
+  const namespaces = [
+    'agents',
+    'codeBlocks',
+    'connectorInstances',
+    'datasets',
+    'gateway',
+    'secrets',
+    'services',
+    'state',
+    'storage',
+    'vectorIndexes',
+    'workflows',
+  ]
+  const named = namespaces.map((name) => [name, namespace_(snake(name))])
+  const flow = { __proto__: null, call, fetch, Error: FlowError, ...Object.fromEntries(named) }
+  define('flow', Object.freeze(flow))
 
   define('setTimeout', (action, ms = 0, ...args) => {
     if (typeof action !== 'function') throw new TypeError('setTimeout takes a function.')
@@ -214,7 +254,7 @@
     const id = ++lastId
     const delay = Number(ms)
     const refusal = hostSleep(id, max(0, delay || 0))
-    if (refusal !== 0) throw new NativeError(refusals[refusal])
+    if (refusal !== 0) throw new FlowError(refusals[refusal])
     const due = () => {
       try {
         apply(action, undefined, args)

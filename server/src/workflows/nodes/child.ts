@@ -1,11 +1,8 @@
 /** `workflow`: begins another execution and waits for its end. */
 
 import { Failure } from '../../failure.ts'
-import { prepareChild } from '../beginning.ts'
+import { DEPTH_MAX, prepareChild } from '../beginning.ts'
 import { deadlineOf, type Kind, NodeFailure, nodeOf } from './node.ts'
-
-/** Executions that start each other without an end are stopped here. */
-const DEPTH_MAX = 32
 
 export const child: Kind = {
   hasOwnLimit: true,

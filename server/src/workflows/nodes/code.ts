@@ -1,6 +1,7 @@
 /** Calls a code block in the sandbox, with its schemas around it. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Asker } from '../../asking.ts'
 import { hostOf } from '../../components/components.ts'
 import { jsonText, secretFieldsOf } from '../../expressions/expressions.ts'
 import { type Fault, type Language, SandboxUnavailable, type Verdict } from '../../sandbox/sandbox.ts'
@@ -48,6 +49,8 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
     memory_mb,
     signal,
   }
+  const run_key = idempotencyKey(call.about.execution_id, at.node.id, call.attempt, index)
+  const asker = askerOf(call, run_key)
   const context = { ...call.about, attempt: call.attempt, ...(index === undefined ? {} : { index }) }
   const host = hostOf({
     network: block.config.network,
@@ -56,8 +59,9 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
     timeout_seconds: seconds,
     context: () => ({
       ...context,
-      idempotency_key: idempotencyKey(call.about.execution_id, at.node.id, call.attempt, index),
+      idempotency_key: run_key,
     }),
+    ask: (method, args) => call.platform.asking.ask({ method, args, asker }),
   })
   const verdict = await patiently(() => call.platform.sandbox.run({ ...job, host }), signal)
   call.spend(verdict.duration_ms)
@@ -70,6 +74,21 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
   )
 
   return verdict.output
+}
+
+/** Code asks in the name of whoever started the execution, with the rights they have at that moment. */
+function askerOf({ ctx, tenant, about, depth, asked, signal }: NodeCall, run_key: string): Asker {
+  const { execution_id, node_id } = about
+  const sum = { asked: 0 }
+  return {
+    organization_id: tenant,
+    workspace_id: ctx.workspace_id,
+    request_id: ctx.request_id,
+    actor: ctx.rights,
+    inside: { execution_id, node_id, calls: depth.calls, events: depth.events, blocks: 0, run_key, sum },
+    signal,
+    asked,
+  }
 }
 
 const isLanguage = (language: string): language is Language => languages.includes(language)

@@ -31,7 +31,7 @@ export type Block = {
 
 export type NodeCall = {
   at: GraphNode
-  platform: Pick<Platform, 'sandbox' | 'fetch'>
+  platform: Pick<Platform, 'sandbox' | 'fetch' | 'asking'>
   /** Whose turn it is in the sandbox. */
   tenant: string
   /** The context of whoever started the execution, as the platform. */
@@ -41,6 +41,8 @@ export type NodeCall = {
   variables: Variables
   now: Date
   attempt: number
+  /** What code has asked the platform for in this attempt, and how often. */
+  asked: Map<string, number>
   /** What code may know about where it runs. */
   about: { execution_id: string; workflow_id: string; node_id: string }
   /** How many calls and how many events led to this execution. */

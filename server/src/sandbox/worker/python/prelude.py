@@ -39,10 +39,10 @@ LEVELS = {'debug': b'\4', 'info': b'\5', 'warn': b'\6', 'error': b'\7'}
 MESSAGE_MAX = 2048
 LINE_MAX = 16384
 REFUSALS = {
-    errno.EPERM: 'This code has no host to call.',
-    errno.EAGAIN: 'This run has made too many calls to the host or set too many timers.',
-    errno.E2BIG: 'The argument is too large for a call to the host.',
-    errno.EACCES: 'The host answers only while the entry point runs, not while the module loads.',
+    errno.EPERM: ('This code has no host to call.', 'UNAVAILABLE'),
+    errno.EAGAIN: ('This run has made too many calls to the host or set too many timers.', 'RATE_LIMITED'),
+    errno.E2BIG: ('The argument is too large for a call to the host.', 'PAYLOAD_TOO_LARGE'),
+    errno.EACCES: ('The host answers only while the entry point runs, not while the module loads.', 'UNAVAILABLE'),
 }
 
 
@@ -59,7 +59,8 @@ class Hosting:
         try:
             os.write(1, what + b'%d ' % self.last + text)
         except OSError as error:
-            raise flow.Error(REFUSALS.get(error.errno, 'The host does not answer.')) from None
+            message, code = REFUSALS.get(error.errno, ('The host does not answer.', 'UNAVAILABLE'))
+            raise flow.Error(message, code) from None
         self.waiting[self.last] = on_answer
         return self.last
 
@@ -95,7 +96,31 @@ host = Hosting()
 
 
 class FlowError(Exception):
-    """The host has refused a call, or failed."""
+    """The host has refused a call, or failed: `code` is for programs, `details` says which fields are wrong."""
+
+    def __init__(self, message, code='CALL_FAILED', details=()):
+        super().__init__(message)
+        self.code, self.details = code, list(details)
+
+
+def refusal_of(value):
+    told = json.loads(value)
+    return FlowError(told['message'], told['code'], told['details'])
+
+
+class Namespace:
+    """Operations of the platform, by name; which there are is the host's to say."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, method):
+        if method.startswith('_'):
+            raise AttributeError(method)
+        return lambda **named: flow.call(f'{self._name}.{method}', named)
+
+    def __repr__(self):
+        return f'<flow.{self._name}>'
 
 
 class Headers(dict):
@@ -139,6 +164,17 @@ async def response_of(told):
 
 class Flow(types.ModuleType):
     Error = FlowError
+    agents = Namespace('agents')
+    code_blocks = Namespace('code_blocks')
+    connector_instances = Namespace('connector_instances')
+    datasets = Namespace('datasets')
+    gateway = Namespace('gateway')
+    secrets = Namespace('secrets')
+    services = Namespace('services')
+    state = Namespace('state')
+    storage = Namespace('storage')
+    vector_indexes = Namespace('vector_indexes')
+    workflows = Namespace('workflows')
 
     def fetch(self, url, *, method='GET', headers=None, body=None, json=None):
         """Calls one of the hosts that the block lists. Gives its `Response`; within an event loop, something to await."""
@@ -163,7 +199,7 @@ class Flow(types.ModuleType):
             is_good, value = host.hear_until(CALL, text)
             if is_good:
                 return json.loads(value)
-            raise FlowError(value)
+            raise refusal_of(value)
         future = loop.create_future()
 
         def on_answer(is_good, value):
@@ -172,7 +208,7 @@ class Flow(types.ModuleType):
             if is_good:
                 future.set_result(json.loads(value))
             else:
-                future.set_exception(FlowError(value))
+                future.set_exception(refusal_of(value))
 
         host.ask(CALL, text, on_answer)
         return future
