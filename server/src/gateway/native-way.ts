@@ -77,6 +77,7 @@ class NativePassage implements Passage {
   #text_bytes = 0
   #deltas = 0
   #isEnded = false
+  #hasSaid = false
 
   constructor(native: Native, stop: Stop, wish: Wish) {
     this.#native = native
@@ -95,7 +96,9 @@ class NativePassage implements Passage {
     const { bytes, deltas } = textBytes(this.#wish.mouth, events)
     this.#text_bytes += bytes
     this.#deltas += deltas
-    return isPlain(events) ? events : this.#look(events)
+    const told = isPlain(events) ? events : this.#look(events)
+    if (told.length > 0) this.#hasSaid = true
+    return told
   }
 
   end(): Buffer {
@@ -126,6 +129,8 @@ class NativePassage implements Passage {
         this.fault = fault
         break
       }
+      // What keeps the connection awake is no answer yet: another provider may still be asked.
+      if (!piece && !this.#hasSaid) continue
       if (!piece || !this.#note(piece)) kept.push(event)
     }
     return kept.length === 1 && kept[0] ? kept[0] : Buffer.concat(kept)

@@ -3,6 +3,8 @@
  *  says that there is something to see; otherwise the hub is in the middle. Nothing here opens, waits or decides. */
 
 import type { Fault, JsonObject, MouthName, Usage } from './hub.ts'
+import { chatWay } from './hub-way.ts'
+import { chatMouths } from './mouths/mouths.ts'
 import type { Outline } from './mouths/outline.ts'
 import { nativeWay } from './native-way.ts'
 import { adapters } from './providers/adapters.ts'
@@ -55,7 +57,11 @@ export const adapterOf = (stop: Stop): Adapter => {
 export function wayTo(stop: Stop, wish: Wish, output_tokens_max: number | null): Way {
   const adapter = adapterOf(stop)
   const native = adapter.native[wish.mouth]
+  const mouth = chatMouths[wish.mouth]
+  // The built-in models leave the checking to the mouth; a provider does it itself.
+  if (native && adapter.kind === 'flow') mouth?.read(wish.body)
   if (native && (native.speaks?.(stop.provider) ?? true)) return nativeWay(native, stop, wish, output_tokens_max)
+  if (mouth && adapter.chat) return chatWay(adapter, adapter.chat, mouth, stop, wish, output_tokens_max)
   throw unable(`The models of "${stop.provider.name}" cannot be asked at this address.`)
 }
 

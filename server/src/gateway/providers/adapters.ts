@@ -1,6 +1,7 @@
 /** Which adapter speaks with which kind of provider. */
 
+import { flow } from './flow.ts'
 import { gemini } from './gemini.ts'
 import type { Adapter, ProviderKind } from './provider.ts'
 
-export const adapters: Partial<Record<ProviderKind, Adapter>> = { gemini }
+export const adapters: Partial<Record<ProviderKind, Adapter>> = { gemini, openai: { ...flow, kind: 'openai' } }

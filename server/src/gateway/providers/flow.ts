@@ -14,7 +14,7 @@ import type { Json, JsonObject, Usage } from '../hub.ts'
 import { faultOf, retryAfterOf } from './faults.ts'
 import { HASH_DIMENSIONS, hashEmbedding } from './flow-embedding.ts'
 import { BadScript, type Step, stepOf } from './flow-script.ts'
-import type { Adapter, Native, Outgoing, StreamPiece } from './provider.ts'
+import type { Account, Adapter, Native, Outgoing, StreamPiece } from './provider.ts'
 import { countOf, listOf, objectOf, objectsOf, parsed, textOf } from './read.ts'
 
 export const flowModels = ['echo', 'scripted', 'hash-embedding-384'] as const
@@ -265,10 +265,10 @@ function halved(chunks: Buffer[]): Buffer[] {
   return Array.from({ length: Math.ceil(all.length / 7) }, (_, i) => all.subarray(i * 7, i * 7 + 7))
 }
 
-const outgoingTo = (path: string, body: JsonObject): Outgoing => ({
+const outgoingTo = (account: Account, path: string, body: JsonObject): Outgoing => ({
   method: 'POST',
-  url: `flow:${path}`,
-  headers: {},
+  url: account.base_url + path,
+  headers: account.key ? { 'content-type': 'application/json', authorization: `Bearer ${account.key}` } : {},
   body: JSON.stringify(body),
   dropped: [],
 })
@@ -305,8 +305,8 @@ export const flow: Adapter = {
   native: {
     chat: {
       ...ask('/chat/completions'),
-      request: (_account, model, body) =>
-        outgoingTo('/chat/completions', {
+      request: (account, model, body) =>
+        outgoingTo(account, '/chat/completions', {
           ...body,
           model,
           ...(body.stream === true
@@ -316,7 +316,7 @@ export const flow: Adapter = {
     },
     embeddings: {
       ...ask('/embeddings'),
-      request: (_account, model, body) => outgoingTo('/embeddings', { ...body, model }),
+      request: (account, model, body) => outgoingTo(account, '/embeddings', { ...body, model }),
     },
   },
   fault: (status, headers, body) => {
@@ -328,7 +328,7 @@ export const flow: Adapter = {
     })
   },
   models: {
-    request: () => ({ ...outgoingTo('/models', {}), method: 'GET' }),
+    request: (account) => ({ ...outgoingTo(account, '/models', {}), method: 'GET' }),
     answer: () => flowModels.map((id) => ({ id, created: null })),
   },
 }
