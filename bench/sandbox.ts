@@ -61,7 +61,7 @@ async function ofOneWorker(at_a_time: number) {
     onGone: () => up.reject(new Error('The worker ended.')),
   })
   await up.promise
-  const order = { ...job(SMALL, undefined), input: JSON.stringify({ a: 1, b: 2 }) }
+  const order = { ...job(SMALL, undefined), depth: 0, input: JSON.stringify({ a: 1, b: 2 }) }
   const rate = await rateOf(() => {
     const task = new Task(order, () => {})
     worker.begin(task)

@@ -45,6 +45,7 @@ const Environment = z.object({
   FLOW_SMTP_URL: z.url().optional(),
   FLOW_MAIL_FROM: z.string().default('Flow <flow@localhost>'),
   FLOW_SANDBOX_WORKERS: z.coerce.number().int().min(1).max(64).optional(),
+  FLOW_SANDBOX_RUNS_PER_WORKSPACE: z.coerce.number().int().min(1).max(10_000).optional(),
   FLOW_SANDBOX_FLOOR: z.enum(['process', 'seccomp', 'bubblewrap']).default('process'),
   FLOW_PYTHON_PACKAGES: z.string().optional(),
 })
@@ -83,6 +84,8 @@ export type Config = {
   smtp_url?: string
   mail_from: string
   sandbox_workers?: number
+  /** Runs of code of one workspace that are at work at a time, in this process. */
+  sandbox_runs_per_workspace?: number
   sandbox_floor: 'process' | 'seccomp' | 'bubblewrap'
   /** The folder of wheels that Python's code may use. */
   python_packages?: string
@@ -130,6 +133,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     smtp_url: env.FLOW_SMTP_URL,
     mail_from: env.FLOW_MAIL_FROM,
     sandbox_workers: env.FLOW_SANDBOX_WORKERS,
+    sandbox_runs_per_workspace: env.FLOW_SANDBOX_RUNS_PER_WORKSPACE,
     sandbox_floor: env.FLOW_SANDBOX_FLOOR,
     python_packages: env.FLOW_PYTHON_PACKAGES,
   }

@@ -9,7 +9,7 @@ import { RECORDS_MAX } from './components/types/validation.ts'
 import { limits as expressions } from './expressions/fault.ts'
 import { ASKED_MAX, AT_WORK_MAX } from './http/inside.ts'
 import { BODY_BYTES_MAX } from './http/read.ts'
-import { limits as sandbox } from './sandbox/limits.ts'
+import { limits as sandbox, sharing } from './sandbox/limits.ts'
 import { ENTRIES_MAX, SCOPE_MAX } from './state/state.ts'
 import { DEPTH_MAX } from './workflows/beginning.ts'
 import { ITEMS_MAX } from './workflows/nodes/map.ts'
@@ -38,6 +38,8 @@ test('the limits that are written down are those that hold', () => {
     `| output | ${mebi(sandbox.output)} characters, ${sandbox.output_depth} levels |`,
     `| memory | \`memory_mb\` of the block: ${sandbox.memory_mb_min} to ${sandbox.memory_mb_max},`,
     `| log | ${kibi(sandbox.log)}, a message ${kibi(sandbox.log_message)} |`,
+    `| calls at work | for one workspace ${sharing.runs_per_worker / 2} for each worker`,
+    `| calls that wait for the sandbox | ${number(sharing.queue)} in a process, ${number(sharing.queue_per_tenant)} of one workspace`,
     `| error | message ${kibi(sandbox.error_message)}, stack ${kibi(sandbox.error_stack)} |`,
     `| calls to the host, \`fetch\` among them | ${number(sandbox.host_calls)}, of them ${sandbox.host_calls_pending} at a time; an argument of ${mebi(sandbox.host_argument)}B,`,
     `| calls to the host and their answers, together | ${mebi(sandbox.host_crossing)} characters |`,

@@ -27,6 +27,7 @@ export async function openPlatform(
   const stopping = stop.signal
   const sandbox = await openSandbox({
     workers: config.sandbox_workers,
+    runs_per_tenant: config.sandbox_runs_per_workspace,
     floor: config.sandbox_floor,
     packages: config.python_packages,
     log,

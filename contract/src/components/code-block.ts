@@ -28,6 +28,12 @@ export const CodeBlockConfig = z
       ),
     timeout_seconds: z.number().min(1).max(300).default(30),
     memory_mb: z.int().min(16).max(512).default(128),
+    max_concurrent_runs: z
+      .int()
+      .min(1)
+      .max(1000)
+      .optional()
+      .describe('How many of its runs are at work at a time, in each process of Flow; the others wait for their turn.'),
     input_schema: JsonSchema.optional().describe(
       'A JSON Schema (2020-12) that every input has to fit: a node whose input does not fails with `INVALID_INPUT`.',
     ),

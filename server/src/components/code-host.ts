@@ -7,7 +7,7 @@ import type { CodeBlockConfig } from '@flow/contract/components/code-block'
 import { connectionHeader } from '@flow/contract/nodes/http'
 import { Failure } from '../failure.ts'
 import type { GuardedFetch } from '../fetch.ts'
-import type { HostCall } from '../sandbox/sandbox.ts'
+import type { HostCall, Job } from '../sandbox/sandbox.ts'
 
 /** Of a decoded answer: as JSON it fits into what a call may answer. */
 const ANSWER_BYTES = 4 * 1024 * 1024
@@ -34,6 +34,12 @@ export function hostOf({ context, ask, ...network }: Hosting): HostCall {
     return ask(method, args)
   }
 }
+
+/** The runs of a block that says how many of them are at work at a time. */
+export const groupOf = (component_id: string, { max_concurrent_runs }: CodeBlockConfig): Job['group'] =>
+  max_concurrent_runs === undefined || component_id === ''
+    ? undefined
+    : { key: component_id, runs_max: max_concurrent_runs }
 
 /** Why an entry of a block's `network` names no host. */
 export function networkFault(entry: string): string | undefined {

@@ -26,7 +26,7 @@ import * as store from './store.ts'
 import { dropTrigger, keepTrigger } from './triggers.ts'
 
 export { executeBlock, executing } from './calling.ts'
-export { hostOf } from './code-host.ts'
+export { groupOf, hostOf } from './code-host.ts'
 export { examine } from './examining.ts'
 export {
   type Arrival,

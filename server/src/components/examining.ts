@@ -44,7 +44,7 @@ export async function examine(ctx: Context, input: Parsed<Ops['publish']>): Prom
     ...configFaults(type, parsed),
     ...(kindOf(type).publishFaults?.(parsed) ?? []),
     ...(await referenceFaults(ctx, type, parsed, id)),
-    ...(await codeFaults(ctx.platform.sandbox, ctx.organization_id, type, parsed).catch(whenFull)),
+    ...(await codeFaults(ctx.platform.sandbox, ctx.workspace_id, type, parsed).catch(whenFull)),
   ]
   if (faults.length > 0) return { digest, faults }
   return { digest, faults: await exampleFaults(ctx, component, parsed) }

@@ -9,7 +9,7 @@ import { type Context, newId } from '../context.ts'
 import { unavailable } from '../failure.ts'
 import { type Language, SandboxUnavailable, type Verdict } from '../sandbox/sandbox.ts'
 import { languageFault } from './code.ts'
-import { hostOf } from './code-host.ts'
+import { groupOf, hostOf } from './code-host.ts'
 import { resolve } from './references.ts'
 import { assertFits, type CodeCall, checksOf, type Means, RunFailure, type Used } from './types/kind.ts'
 import { kindOf } from './types/kinds.ts'
@@ -121,7 +121,9 @@ async function callCode(
     dependencies: config.dependencies,
     entry_point: entry_point ?? config.entry_point,
     input,
-    tenant: ctx.organization_id,
+    tenant: ctx.workspace_id,
+    depth: asker.inside.blocks + asker.inside.calls,
+    group: groupOf(block.id, config),
     timeout_ms: seconds * 1000,
     memory_mb: config.memory_mb,
     signal,

@@ -60,8 +60,11 @@ export const sharing = {
   /** When long runs have had the workers for this long and somebody waits, one more is started, up to twice the pool. */
   crowded_ms: 50,
   sweep_ms: 5,
-  queue: 2000,
-  queue_per_tenant: 500,
+  queue: 4000,
+  queue_per_tenant: 1000,
+  /** How much of what a tenant may have at a time can be taken by runs that lie so deep at most: of those that other
+   *  code waits for, some can always go on. */
+  lanes: [0.75, 0.94, 0.97, 1],
   /** Inputs and sources that wait, in characters. */
   queue_size: 128 * MiB,
   /** A run whose worker is lost this often while it computes is what loses them. */

@@ -53,6 +53,7 @@ export class Pool {
   constructor(options: {
     engine: EngineName
     workers: number
+    runs_per_tenant?: number
     floor: IsolationLevel
     log?: Log
     stopping?: AbortSignal
@@ -63,7 +64,7 @@ export class Pool {
     this.#stopping = options.stopping
     this.#floor = options.floor
     this.#engine = options.engine
-    this.#tenants = new Tenants(this.#size)
+    this.#tenants = new Tenants(this.#size, options.runs_per_tenant)
     const { found, gaps } = launches(process.pid, options.floor, options.engine)
     this.#launches = found
     this.#gaps = gaps
@@ -135,8 +136,8 @@ export class Pool {
       let seat: WorkerHost | undefined
       let mayStandBehind = true
       this.#isShort = false
-      const task = this.#queue.take((tenant) => {
-        if (!this.#tenants.mayGo(tenant)) return false
+      const task = this.#queue.take((tenant, depth) => {
+        if (!this.#tenants.mayGo(tenant, depth)) return false
         const pace = this.#tenants.pace(tenant)
         const found = place(seats, { tenant, pace, mayStandBehind, seats_max: this.#size })
         if (found === 'soon') mayStandBehind = false

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { sharing } from './limits.ts'
 import { FairQueue } from './queue.ts'
 
-const item = (tenant: string, name: string, size = 1) => ({ tenant, name, size })
+const item = (tenant: string, name: string, size = 1, depth = 0) => ({ tenant, name, size, depth })
 const any = () => true
 
 test('tenants take turns, each in the order of their own', () => {
@@ -50,5 +50,19 @@ test('only what waits can be removed', () => {
   queue.add(first)
   queue.take(any)
   assert.equal(queue.remove(first), false)
+  assert.equal(queue.length, 0)
+})
+
+test('what other code waits for goes before what nobody waits for', () => {
+  const queue = new FairQueue<ReturnType<typeof item>>()
+  for (const [name, depth] of [
+    ['a0', 0],
+    ['a1', 1],
+    ['a9', 9],
+  ] as const)
+    queue.add(item('a', name, 1, depth))
+  queue.add(item('b', 'b0'))
+  assert.equal(queue.take((_, depth) => depth === 0)?.name, 'a0')
+  assert.deepEqual([queue.take(any)?.name, queue.take(any)?.name, queue.take(any)?.name], ['b0', 'a9', 'a1'])
   assert.equal(queue.length, 0)
 })

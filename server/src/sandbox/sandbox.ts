@@ -4,6 +4,7 @@
  *  nobody else more than their wait for a fair turn. The room knows no domain and no database. */
 
 import { availableParallelism } from 'node:os'
+import { Groups } from './groups.ts'
 import type { Isolation, IsolationLevel } from './isolation.ts'
 import { levels } from './isolation.ts'
 import { limits } from './limits.ts'
@@ -39,6 +40,8 @@ export type Sandbox = {
 export async function openSandbox(
   options: {
     workers?: number
+    /** How many runs of one tenant are at work at a time, in each language's pool; half of the places at most. */
+    runs_per_tenant?: number
     floor?: IsolationLevel
     /** The folder of Python's packages. */
     packages?: string
@@ -47,15 +50,16 @@ export async function openSandbox(
   } = {},
 ): Promise<Sandbox> {
   const floor = options.floor ?? 'process'
-  const { workers = availableParallelism(), log, stopping } = options
+  const { workers = availableParallelism(), runs_per_tenant, log, stopping } = options
+  const groups = new Groups()
   const packages = Packages.open(options.packages)
-  const javascript = new Pool({ engine: 'javascript', workers, floor, log, stopping })
-  const python = new Pool({ engine: 'python', workers, floor, log, stopping })
+  const javascript = new Pool({ engine: 'javascript', workers, runs_per_tenant, floor, log, stopping })
+  const python = new Pool({ engine: 'python', workers, runs_per_tenant, floor, log, stopping })
   const poolFor = (language: Language) => (language === 'python' ? python : javascript)
   if (floor !== 'process') await javascript.firstWorker()
 
   return {
-    run: (job) => run(poolFor(job.language), packages, job),
+    run: (job) => run(poolFor(job.language), packages, groups, job),
     async check(code, language, entry_point, tenant = 'check', dependencies = []) {
       const wheels = loaded(packages, language, dependencies)
       if ('refused' in wheels) return wheels.refused
@@ -65,6 +69,7 @@ export async function openSandbox(
         language,
         entry_point,
         tenant,
+        depth: 0,
         timeout_ms: limits.check_ms[language],
         memory_mb: 64,
       }
@@ -113,7 +118,7 @@ function loaded(
   }
 }
 
-async function run(pool: Pool, packages: Packages, job: Job): Promise<Verdict> {
+async function run(pool: Pool, packages: Packages, groups: Groups, job: Job): Promise<Verdict> {
   const input = asJson(job.input)
   if (input === undefined) return refused('input_not_json', 'The input is not JSON.')
   if (input.length > limits.input) {
@@ -127,10 +132,17 @@ async function run(pool: Pool, packages: Packages, job: Job): Promise<Verdict> {
   const wheels = loaded(packages, job.language, job.dependencies ?? [])
   if ('refused' in wheels) return refused('import_refused', wheels.refused.message)
 
-  const { code, language, entry_point, tenant, signal, host } = job
+  const { code, language, entry_point, tenant, depth = 0, group, signal, host } = job
   const timeout_ms = Math.min(Math.max(1, job.timeout_ms), limits.timeout_ms_max)
   const memory_mb = Math.min(Math.max(limits.memory_mb_min, job.memory_mb), limits.memory_mb_max)
-  return pool.submit({ ...wheels, code, language, entry_point, tenant, timeout_ms, memory_mb, input, signal, host })
+  const order = { ...wheels, code, language, entry_point, tenant, depth, timeout_ms, memory_mb, input, signal, host }
+  if (!group) return pool.submit(order)
+  return groups
+    .within(group, { size: code.length + input.length, signal }, () => pool.submit(order))
+    .catch((error) => {
+      if (signal?.aborted) return refused('cancelled', 'It was cancelled.')
+      throw error
+    })
 }
 
 function asJson(input: unknown): string | undefined {

@@ -122,7 +122,7 @@ test('a run that had called the host is not begun again when its worker is lost'
 })
 
 test('a full queue refuses at once, and only those who fill it', async () => {
-  const runs = Array.from({ length: 600 }, (_, x) => sandbox.run(job(ADD, { x }, { tenant: 'many' })))
+  const runs = Array.from({ length: 1100 }, (_, x) => sandbox.run(job(ADD, { x }, { tenant: 'many' })))
   const refused = (await Promise.allSettled(runs)).filter(({ status }) => status === 'rejected')
   assert.ok(refused.length > 0 && refused.length <= 100, String(refused.length))
   for (const { reason } of refused as PromiseRejectedResult[]) {
@@ -130,6 +130,71 @@ test('a full queue refuses at once, and only those who fill it', async () => {
     assert.equal(reason.code, 'SANDBOX_FULL')
   }
   assert.equal(await outputOf(sandbox, ADD, { x: 1 }, { tenant: 'few' }), 2)
+})
+
+test('one who has a thousand runs in line does not keep another waiting beyond their turn', async () => {
+  const ended: string[] = []
+  const note = (tenant: string, work: Promise<unknown>) => work.then(() => ended.push(tenant))
+  const code = 'export const main = ({ x }) => { let sum = 0; for (let i = 0; i < 2e4; i++) sum += i; return x }'
+  const crowd = Array.from({ length: 1000 }, (_, x) =>
+    note('crowd', outputOf(sandbox, code, { x }, { tenant: 'crowd', timeout_ms: 60_000 })),
+  )
+  await until(() => ended.length >= 10)
+  const before = ended.length
+  await note('one', outputOf(sandbox, code, { x: 1 }, { tenant: 'one' }))
+  const passed = ended.slice(before).filter((tenant) => tenant === 'crowd').length
+  await Promise.all(crowd)
+
+  // Those that stood in the workers already, and what each of these hands over meanwhile.
+  assert.ok(passed <= 100, `${passed} went before`)
+  assert.equal(ended.length, 1001)
+})
+
+test('no more runs of one tenant are at work at a time than it may have', async () => {
+  const narrow = await openSandbox({ workers: 2, runs_per_tenant: 4 })
+  let atWork = 0
+  let most = 0
+  const host = async () => {
+    most = Math.max(most, ++atWork)
+    await sleep(20)
+    atWork--
+  }
+  await Promise.all(Array.from({ length: 20 }, (_, x) => outputOf(narrow, ASK, { x }, { host, timeout_ms: 20_000 })))
+  await narrow.close()
+  // Three of the four; the last one is kept for what other code waits for.
+  assert.equal(most, 3)
+})
+
+test('what other code waits for goes on, however many wait', async () => {
+  const narrow = await openSandbox({ workers: 2, runs_per_tenant: 4 })
+  const host = () => outputOf(narrow, ADD, { x: 1 }, { depth: 1, timeout_ms: 20_000 })
+  const outputs = Array.from({ length: 12 }, () => outputOf(narrow, ASK, {}, { host, timeout_ms: 20_000 }))
+  assert.deepEqual(await Promise.all(outputs), Array(12).fill(2))
+  await narrow.close()
+})
+
+test('of one kind only so many are at work at a time, and the others keep nobody waiting', async () => {
+  const waiting: (() => void)[] = []
+  let most = 0
+  const host = () =>
+    new Promise<void>((resolve) => {
+      waiting.push(resolve)
+      most = Math.max(most, waiting.length)
+    })
+  const group = { key: 'block', runs_max: 2 }
+  const gone = new AbortController()
+  const runs = Array.from({ length: 6 }, (_, x) => outputOf(sandbox, ASK, { x }, { host, group, timeout_ms: 20_000 }))
+  const cancelled = faultOf(sandbox, ASK, {}, { host, group, signal: gone.signal })
+  await until(() => waiting.length === 2)
+  assert.equal(await outputOf(sandbox, ADD, { x: 1 }), 2)
+  gone.abort()
+  assert.equal((await cancelled).code, 'cancelled')
+  for (let ended = 0; ended < 6; ended++) {
+    await until(() => waiting.length > 0)
+    waiting.shift()?.()
+  }
+  await Promise.all(runs)
+  assert.equal(most, 2)
 })
 
 test('a tenant whose source breaks the stripper of types hurts only that run', async () => {

@@ -20,6 +20,7 @@ export type Order = {
   language: Language
   entry_point: string
   tenant: string
+  depth: number
   timeout_ms: number
   memory_mb: number
   /** JSON text. Left out, the module is only loaded and its entry point looked for. */
@@ -35,6 +36,7 @@ export class Task {
   id = 0
   readonly order: Order
   readonly tenant: string
+  readonly depth: number
   /** Equal sources are read and loaded once in each worker, whoever sends them. */
   readonly key: string
   readonly verdict: Promise<Verdict>
@@ -64,6 +66,7 @@ export class Task {
   constructor(order: Order, onSettled: (task: Task) => void) {
     this.order = order
     this.tenant = order.tenant
+    this.depth = order.depth
     const digests = order.packages?.map(({ digest }) => `${digest}\n`).join('') ?? ''
     this.key = hash('sha256', `${order.language}\n${digests}${order.code}`, 'base64')
     this.#onSettled = onSettled

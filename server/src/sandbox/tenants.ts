@@ -16,18 +16,20 @@ export class Tenants {
   readonly #absent = new Recent<Tenant>(REMEMBERED)
   readonly #runs_max: number
 
-  /** One tenant may have half of the places, so that there is always room for another. */
-  constructor(workers: number) {
-    this.#runs_max = (workers * sharing.runs_per_worker) / 2
+  /** One tenant may have half of the places at most, so that there is always room for another. */
+  constructor(workers: number, runs_max = Number.POSITIVE_INFINITY) {
+    this.#runs_max = Math.min(runs_max, (workers * sharing.runs_per_worker) / 2)
   }
 
   #of(name: string): Tenant {
     return this.#present.get(name) ?? this.#absent.get(name) ?? { runs: 0, long: 0, held_mb: 0, average_ms: 0, seen: 0 }
   }
 
-  mayGo(name: string): boolean {
+  /** `depth`: how much other code waits for the run. */
+  mayGo(name: string, depth: number): boolean {
     const { runs, held_mb } = this.#of(name)
-    return runs < this.#runs_max && held_mb < sharing.held_mb_per_tenant
+    const share = sharing.lanes[depth] ?? 1
+    return runs < Math.ceil(this.#runs_max * share) && held_mb < sharing.held_mb_per_tenant * share
   }
 
   pace(name: string): Pace {

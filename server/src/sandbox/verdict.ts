@@ -18,6 +18,10 @@ export type Job = {
   input: unknown
   /** Whose turn it is: tenants take turns, and each has a limit of runs at a time. */
   tenant: string
+  /** How much other code waits for this run: of what a tenant may have, some is kept for the deeper ones. */
+  depth?: number
+  /** Runs of one kind, of which so many at most are at work at a time. */
+  group?: { key: string; runs_max: number }
   timeout_ms: number
   memory_mb: number
   /** Aborting it ends the run as `cancelled`. */

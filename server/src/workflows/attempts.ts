@@ -244,7 +244,7 @@ export class Attempts {
         at,
         ctx: { ...this.#of.ctx, now: this.#now() },
         platform,
-        tenant: execution.organization_id,
+        tenant: execution.workspace_id,
         input: input.value,
         variables: memory.variables(),
         now: this.#of.clock.now(),

@@ -361,3 +361,24 @@ test('what a trigger starts has the rights of whoever armed it', async () => {
   await alice.users.update({ user_id: bob.user_id, grants: [{ role: 'viewer', scope: 'organization' }] })
   assert.equal((await fire())[0], 'FORBIDDEN')
 })
+
+test('a block that runs once at a time does so, whoever calls it', async () => {
+  const { alice } = await newOrganization()
+  const { id: component_id } = await memory(alice)
+  const code = `export const main = async () => {
+    const at = { component_id: 'memory', scope: 's', key: 'n' }
+    const { value } = await flow.state.get(at)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    await flow.state.put({ ...at, value: value + 1 })
+  }`
+  await block(alice, 'single', code, { max_concurrent_runs: 1 })
+  const nodes = [
+    { id: 'many', type: 'map', component_ref: 'single', items: '{{ [1, 2, 3, 4, 5, 6] }}' },
+    node('one', 'single'),
+  ]
+
+  const { status } = await run(alice, { nodes, workflow_type: 'parallel' })
+
+  assert.equal(status, 'completed')
+  assert.equal((await alice.state.get({ component_id, scope: 's', key: 'n' })).value, 7)
+})

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Asker } from '../../asking.ts'
-import { hostOf } from '../../components/components.ts'
+import { groupOf, hostOf } from '../../components/components.ts'
 import { jsonText, secretFieldsOf } from '../../expressions/expressions.ts'
 import { type Fault, type Language, SandboxUnavailable, type Verdict } from '../../sandbox/sandbox.ts'
 import { Redaction } from '../redaction.ts'
@@ -45,6 +45,8 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
     entry_point,
     input,
     tenant,
+    depth: call.depth.calls,
+    group: groupOf(block.component_id, block.config),
     timeout_ms: seconds * 1000,
     memory_mb,
     signal,
@@ -77,11 +79,11 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
 }
 
 /** Code asks in the name of whoever started the execution, with the rights they have at that moment. */
-function askerOf({ ctx, tenant, about, depth, asked, signal }: NodeCall, run_key: string): Asker {
+function askerOf({ ctx, about, depth, asked, signal }: NodeCall, run_key: string): Asker {
   const { execution_id, node_id } = about
   const sum = { asked: 0 }
   return {
-    organization_id: tenant,
+    organization_id: ctx.organization_id,
     workspace_id: ctx.workspace_id,
     request_id: ctx.request_id,
     actor: ctx.rights,
