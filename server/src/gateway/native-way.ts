@@ -19,6 +19,9 @@ export function nativeWay(native: Native, stop: Stop, wish: Wish, output_tokens_
   }
 }
 
+/** Up to here reading an answer costs next to nothing, and shows that it is whole. */
+const READ_BYTES_MAX = 64 * 1024
+
 const boundNames: Partial<Record<MouthName, string>> = {
   chat: 'max_completion_tokens',
   completions: 'max_tokens',
@@ -38,7 +41,7 @@ function bounded({ mouth, body, outline }: Wish, output_tokens_max: number | nul
 
 function answerOf(native: Native, stop: Stop, wish: Wish, bytes: Buffer): Answered {
   const text_bytes = textBytes(wish.mouth, bytes).bytes
-  const usage = usageLookedFor(native, bytes)
+  const usage = bytes.length > READ_BYTES_MAX ? usageLookedFor(native, bytes) : undefined
   if (usage) return { body: bytes, usage, text_bytes }
 
   const answer = parsed(bytes.toString())
@@ -51,7 +54,7 @@ function answerOf(native: Native, stop: Stop, wish: Wish, bytes: Buffer): Answer
   return { body: bytes, usage: native.usageOf(answer), text_bytes }
 }
 
-/** The usage of an answer without reading the rest: within a JSON string its quotes would be escaped. */
+/** The usage of a long answer without reading the rest: within a JSON string its quotes would be escaped. */
 function usageLookedFor(native: Native, bytes: Buffer): Usage | undefined {
   if (bytes[0] !== 0x7b || bytes[bytes.length - 1] !== 0x7d) return undefined
   const key = bytes.lastIndexOf('"usage":')

@@ -25,8 +25,11 @@ export function recordOf(
   fault: Fault | null,
   counted: Counted | undefined,
 ): CallRecord {
-  const { winner, pass, wish, asked, policy } = call
+  const { pass, wish, asked, policy } = call
   if (!pass || !wish) throw new Error('a call without a caller is not noted')
+  const { winner, attempts = [] } = call.asking ?? {}
+  // Whoever was asked when the client went away may have begun to work.
+  const answerer = winner ?? (status === 'aborted' ? attempts.findLast(({ wasAsked }) => wasAsked) : undefined)
   const isKept = policy?.traces.keep_content === true
   return {
     id: call.id,
@@ -34,15 +37,15 @@ export function recordOf(
     request_id: asked.request_id,
     mouth: call.mouth,
     model: wish.outline.model,
-    provider: winner?.errand.stop.provider.name ?? null,
-    provider_model: winner?.errand.stop.model ?? null,
+    provider: answerer?.errand.stop.provider.name ?? null,
+    provider_model: answerer?.errand.stop.model ?? null,
     status,
     http_status,
     fault: fault && { type: fault.type, code: fault.code, message: fault.message },
     is_stream: wish.outline.stream,
     cache: 'off',
     ...usageOf(call, counted),
-    attempts: call.attempts.map(({ errand, http_status, fault, duration_ms }) => ({
+    attempts: attempts.map(({ errand, http_status, fault, duration_ms }) => ({
       provider: errand.stop.provider.name,
       model: errand.stop.model,
       http_status,

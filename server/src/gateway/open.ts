@@ -8,6 +8,7 @@ import type { Plane } from './plane.ts'
 import { openPolicies } from './policies.ts'
 import type { Governor } from './policy.ts'
 import { createFlow } from './providers/flow.ts'
+import { createReplays } from './replays.ts'
 import { createSignIn } from './sign-in.ts'
 
 export type DataPlane = Front & { close(): Promise<void> }
@@ -25,6 +26,7 @@ export function openPlane(platform: Platform, parts: { governor: Governor; noted
     clock,
     log,
     signIn,
+    replays: createReplays(platform),
     breakers: createBreakers(),
     chance: Math.random,
     sendTo: (kind) => (kind === 'flow' ? flow : forward.send),

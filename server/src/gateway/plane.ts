@@ -8,6 +8,7 @@ import type { MouthName } from './hub.ts'
 import type { Policies } from './policies.ts'
 import type { Governor } from './policy.ts'
 import type { ProviderKind } from './providers/provider.ts'
+import type { Replays } from './replays.ts'
 import type { SignIn } from './sign-in.ts'
 
 export type Plane = {
@@ -16,6 +17,7 @@ export type Plane = {
   signIn: SignIn
   policies: Pick<Policies, 'policyOf'>
   governor: Governor
+  replays: Replays
   breakers: Breakers
   /** From 0 up to 1. */
   chance(): number

@@ -76,6 +76,7 @@ export class RequestReply implements Reply {
   }
 
   send(status: number, headers: Headers, body: string | Buffer): void {
+    if (this.isGone) return
     const bytes = body.length === 0 ? null : typeof body === 'string' ? body : new Uint8Array(body)
     this.#answer(new Response(bytes, { status, headers: { ...headers, ...this.#more } }))
   }

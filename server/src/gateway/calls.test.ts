@@ -1,0 +1,333 @@
+/** The life of a call as its record tells it, and what bodies and credentials it begins with. */
+
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { newOrganization, testFlow } from '../testing.ts'
+import { PREFIX } from './front.ts'
+import { openPlane } from './open.ts'
+import type { CallRecord, Estimate, Ticket } from './policy.ts'
+import { delta, END, openUpstream, pause, says, streams } from './upstream-testing.ts'
+
+const { platform, clock, client } = await testFlow({
+  FLOW_ALLOWED_HOSTS: '127.0.0.1',
+  FLOW_CORS_ORIGINS: 'https://app.example.com',
+})
+
+/** A plane whose governor notes what it is told. */
+function newPlane(ticket: Partial<Ticket> = {}) {
+  const records: CallRecord[] = []
+  const estimates: Estimate[][] = []
+  const told: { wake?: () => void } = {}
+  const plane = openPlane(platform, {
+    noted: () => {},
+    governor: {
+      admit(_policy, _caller, _call, given) {
+        estimates.push(given)
+        const settle = (record: CallRecord) => {
+          records.push(record)
+          told.wake?.()
+          return { nanocredits: 1_500_000_000 }
+        }
+        return { output_tokens_max: null, headers: {}, allows: () => true, covers: () => true, settle, ...ticket }
+      },
+    },
+  })
+  after(() => plane.close())
+  const call = (key: string, body: unknown, init: RequestInit = {}, path = '/chat/completions') => {
+    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...init.headers }
+    const text = typeof body === 'string' ? body : JSON.stringify(body)
+    return plane.respond(
+      new Request(`http://flow.test${PREFIX}${path}`, { method: 'POST', body: text, ...init, headers }),
+    )
+  }
+  /** The next record. */
+  const noted = async () => {
+    if (records.length === 0) await new Promise<void>((resolve) => (told.wake = resolve))
+    const record = records.shift()
+    assert.ok(record)
+    return record
+  }
+  return { plane, call, noted, records, estimates }
+}
+
+const say = (content: string, more: object = {}) => ({
+  model: 'flow/echo',
+  messages: [{ role: 'user', content }],
+  ...more,
+})
+const scripted = (script: object, more: object = {}) => say(JSON.stringify(script), { model: 'flow/scripted', ...more })
+const faultOf = async (response: Response) => ((await response.json()) as { error: Record<string, unknown> }).error
+
+test('a call is noted with who called, what it used and what was said', async () => {
+  const { admin, organization_id, workspace_id } = await newOrganization()
+  const { call, noted, estimates } = newPlane({ headers: { 'x-flow-warning': 'a budget' } })
+  const traceparent = `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01`
+  const response = await call(admin.api_key, say('12345678', { max_tokens: 50, n: 2 }), { headers: { traceparent } })
+  const answer = await response.text()
+
+  assert.equal(response.headers.get('x-flow-cost'), '1.5')
+  assert.equal(response.headers.get('x-flow-warning'), 'a budget')
+  const record = await noted()
+  assert.equal(record.caller.organization_id, organization_id)
+  assert.equal(record.caller.workspace_id, workspace_id)
+  assert.equal(record.caller.user_id, admin.user_id)
+  assert.ok(record.caller.key_id)
+  assert.equal(record.request_id, response.headers.get('x-request-id'))
+  assert.deepEqual(
+    [record.status, record.http_status, record.mouth, record.model, record.provider, record.provider_model],
+    ['completed', 200, 'chat', 'flow/echo', 'flow', 'echo'],
+  )
+  assert.deepEqual(record.usage, { input: 2, cached: 0, cache_written: 0, output: 2, reasoning: 0 })
+  assert.equal(record.is_estimated, false)
+  assert.deepEqual(
+    record.attempts.map(({ http_status, fault }) => [http_status, fault]),
+    [[200, null]],
+  )
+  assert.equal(record.traceparent, traceparent)
+  assert.deepEqual(JSON.parse(record.answer ?? ''), JSON.parse(answer))
+  assert.equal(JSON.parse(record.request ?? '').messages[0].content, '12345678')
+  const [[estimate] = []] = estimates
+  assert.equal(estimate?.model, 'flow/echo')
+  assert.ok((estimate?.input_tokens_max ?? 0) >= 8)
+})
+
+test('a streamed call costs what the same call costs unstreamed', async () => {
+  const { admin } = await newOrganization()
+  const { call, noted } = newPlane()
+  const script = { say: 'It is sunny in Rome.', think: 'Hm.', calls: [{ name: 'weather' }] }
+  await (await call(admin.api_key, scripted(script))).text()
+  const whole = await noted()
+  await (await call(admin.api_key, scripted(script, { stream: true }))).text()
+  const streamed = await noted()
+  assert.deepEqual(streamed.usage, whole.usage)
+  assert.equal(streamed.is_estimated, false)
+  assert.ok(streamed.first_chunk_ms !== null)
+  assert.match(JSON.parse(streamed.answer ?? '').stream, /\[DONE\]/)
+})
+
+test('a client that goes away pays for what was produced', async () => {
+  const { admin } = await newOrganization()
+  const { call, noted } = newPlane()
+  const abort = new AbortController()
+  const body = scripted({ say: 'word '.repeat(200), between_ms: 5 }, { stream: true })
+  const response = await call(admin.api_key, body, { signal: abort.signal })
+  const reader = response.body?.getReader()
+  for (let i = 0; i < 5; i += 1) await reader?.read()
+  abort.abort()
+
+  const record = await noted()
+  assert.deepEqual([record.status, record.http_status, record.is_estimated], ['aborted', 499, true])
+  assert.ok(record.usage.output >= 3 && record.usage.output < 200, `${record.usage.output} tokens`)
+  assert.ok(record.usage.input > 0)
+})
+
+test('a stream is cut off when nobody pays for more, and says so', async () => {
+  const { admin } = await newOrganization()
+  const { call, noted } = newPlane({ covers: (output_tokens) => output_tokens <= 4 })
+  const response = await call(admin.api_key, scripted({ say: 'a b c d e f g h i j' }, { stream: true }))
+  const text = await response.text()
+  assert.match(text, /"content":"e "/)
+  assert.doesNotMatch(text, /"content":"g "|\[DONE\]/)
+  assert.match(text, /insufficient_quota/)
+  const record = await noted()
+  assert.deepEqual([record.status, record.fault?.code], ['cut_off', 'BUDGET_EXCEEDED'])
+})
+
+test('a provider is asked for no more than is paid for', async () => {
+  const { admin } = await newOrganization()
+  const { call, noted } = newPlane({ output_tokens_max: 3 })
+  const response = await call(admin.api_key, say('x'.repeat(100), { max_tokens: 20 }))
+  const answer = (await response.json()) as { choices: { finish_reason: string; message: { content: string } }[] }
+  assert.equal(answer.choices[0]?.finish_reason, 'length')
+  assert.equal(answer.choices[0]?.message.content.length, 12)
+  assert.equal((await noted()).usage.output, 3)
+})
+
+test('usage that a provider does not tell is counted here', async () => {
+  const { admin } = await newOrganization()
+  const { call, noted } = newPlane()
+  await (await call(admin.api_key, scripted({ say: 'x'.repeat(400), usage: null }))).text()
+  const whole = await noted()
+  assert.deepEqual([whole.is_estimated, whole.usage.output], [true, 100])
+  await (await call(admin.api_key, scripted({ say: 'x'.repeat(400), usage: null }, { stream: true }))).text()
+  assert.deepEqual((await noted()).usage.output, 100)
+})
+
+test('every call is settled exactly once, however it ends', async () => {
+  const { admin } = await newOrganization()
+  const { call, noted, records } = newPlane()
+  const ends = [
+    {},
+    { status: 500 },
+    { status: 400 },
+    { cut_after: 0 },
+    { cut_after: 2 },
+    { malformed_after: 1 },
+    { status: 429, retry_after_seconds: 100 },
+  ]
+  for (const stream of [true, false]) {
+    for (const end of ends) {
+      const response = await call(admin.api_key, scripted({ say: 'a b c d', ...end }, { stream }))
+      await response.text()
+      const { status } = await noted()
+      assert.equal(status, Object.keys(end).length === 0 ? 'completed' : 'failed', JSON.stringify({ end, stream }))
+    }
+  }
+  await pause(20)
+  assert.deepEqual(records, [])
+})
+
+test('bodies that are no calls are refused in OpenAI’s words', async () => {
+  const { admin } = await newOrganization()
+  const { call, plane } = newPlane()
+  const ask = async (body: unknown, init: RequestInit = {}, path?: string) => {
+    const response = await call(admin.api_key, body, init, path)
+    return { status: response.status, ...(await faultOf(response)) } as Record<string, unknown>
+  }
+  const deep = `{"model":"flow/echo","messages":${'['.repeat(5000)}${']'.repeat(5000)}}`
+  assert.equal((await ask('{"model":')).status, 400)
+  assert.equal((await ask('[]')).status, 400)
+  assert.equal((await ask(deep)).status, 400)
+  assert.equal((await ask('{"__proto__":{},"model":"flow/echo"}')).status, 400)
+  assert.deepEqual((await ask({ messages: [] })).param, 'model')
+  assert.match(String((await ask(say('x', { messages: [{ role: 'wizard', content: 'x' }] }))).param), /messages\[0\]/)
+  assert.equal((await ask(say('x', { model: 'flow/nothing' }))).code, 'model_not_found')
+  assert.equal((await ask(say('x', { model: 'nowhere' }))).status, 404)
+  assert.equal((await ask(say('x'), { headers: { 'content-type': 'text/plain' } })).status, 415)
+  assert.equal((await ask(say('x'), { headers: { 'content-encoding': 'gzip' } })).status, 415)
+  assert.equal((await ask({ model: 'flow/echo', input: 'x' }, {}, '/nothing')).status, 404)
+  assert.equal((await ask(say('x'.repeat(33 * 1024 * 1024)))).status, 413)
+  const wrong = await plane.respond(new Request(`http://flow.test${PREFIX}/chat/completions`))
+  assert.deepEqual([wrong.status, wrong.headers.get('allow')], [405, 'POST'])
+})
+
+test('a conversation of 100,000 messages passes', async () => {
+  const { admin } = await newOrganization()
+  const { call } = newPlane()
+  const messages = Array.from({ length: 100_000 }, (_, i) => ({ role: i % 2 ? 'assistant' : 'user', content: `${i}` }))
+  const response = await call(admin.api_key, say('', { messages: [...messages, { role: 'user', content: 'last' }] }))
+  const answer = (await response.json()) as { choices: { message: { content: string } }[] }
+  assert.equal(answer.choices[0]?.message.content, 'last')
+})
+
+test('only allowed origins may read answers from a browser', async () => {
+  const { admin } = await newOrganization()
+  const { call, plane } = newPlane()
+  const from = async (origin: string) => {
+    const response = await call(admin.api_key, say('x'), { headers: { origin } })
+    return response.headers.get('access-control-allow-origin')
+  }
+  assert.equal(await from('https://app.example.com'), 'https://app.example.com')
+  assert.equal(await from('https://evil.example.com'), null)
+  const preflight = await plane.respond(
+    new Request(`http://flow.test${PREFIX}/chat/completions`, {
+      method: 'OPTIONS',
+      headers: { origin: 'https://app.example.com', 'access-control-request-headers': 'authorization' },
+    }),
+  )
+  assert.deepEqual([preflight.status, preflight.headers.get('access-control-allow-headers')], [204, 'authorization'])
+})
+
+test('an idempotency key gives the same answer, once', async () => {
+  const { admin } = await newOrganization()
+  const { call, noted, records } = newPlane()
+  const once = (body: object, key: string) => call(admin.api_key, body, { headers: { 'idempotency-key': key } })
+  const first = await once(say('hello'), 'a')
+  const text = await first.text()
+  await noted()
+  const again = await once(say('hello'), 'a')
+  assert.equal(await again.text(), text)
+  assert.equal(again.headers.get('idempotent-replayed'), 'true')
+  assert.equal(again.headers.get('x-flow-cost'), '1.5')
+  assert.deepEqual(records, [])
+  assert.equal((await once(say('other'), 'a')).status, 422)
+  assert.equal((await once(say('other'), 'with space')).status, 422)
+
+  const slow = scripted({ say: 'slow', delay_ms: 200 })
+  const [one, two] = [once(slow, 'b'), pause(80).then(() => once(slow, 'b'))]
+  assert.deepEqual([(await one).status, (await two).status], [200, 409])
+})
+
+test('a call that failed lets its idempotency key go', async () => {
+  const { alice, admin } = await newOrganization()
+  const upstream = await openUpstream((response) => response.writeHead(400).end('{}'), says('Now.'))
+  await alice.gateway.providers.create({ name: 'one', kind: 'openai', base_url: upstream.base_url, skip_test: true })
+  const { call } = newPlane()
+  const once = () => call(admin.api_key, say('x', { model: 'one/m' }), { headers: { 'idempotency-key': 'k' } })
+  assert.equal((await once()).status, 400)
+  for (let tries = 0; tries < 50; tries += 1) {
+    const response = await once()
+    if (response.status === 200) return
+    await pause(10)
+  }
+  assert.fail('the key was not let go')
+})
+
+test('what was lost on the client’s way out is found by the trace: a provider’s stream is kept as it was told', async () => {
+  const { alice, admin } = await newOrganization()
+  const upstream = await openUpstream(streams(delta('one '), delta('two'), END))
+  await alice.gateway.providers.create({ name: 'one', kind: 'openai', base_url: upstream.base_url, skip_test: true })
+  const { call, noted } = newPlane()
+  const text = await (await call(admin.api_key, say('x', { model: 'one/m', stream: true }))).text()
+  const record = await noted()
+  assert.equal(JSON.parse(record.answer ?? '').stream, text)
+  assert.deepEqual(record.usage, { input: 7, cached: 0, cache_written: 0, output: 3, reasoning: 0 })
+})
+
+test('a suspended member, an ended sign-in and an expired key are refused at once', async () => {
+  const { alice, member } = await newOrganization()
+  const { call } = newPlane()
+  const bob = await member('solution_builder')
+  const status = async (credential: string) => (await call(credential, say('x'))).status
+  const { access_token } = await client(bob.api_key).auth.token({})
+  assert.deepEqual([await status(bob.api_key), await status(access_token)], [200, 200])
+  await alice.users.update({ user_id: bob.user_id, status: 'suspended' })
+  assert.deepEqual([await status(bob.api_key), await status(access_token)], [401, 401])
+  await alice.users.update({ user_id: bob.user_id, status: 'active' })
+  assert.equal(await status(bob.api_key), 200)
+  await alice.users.update({ user_id: bob.user_id, grants: [{ role: 'viewer', scope: 'organization' }] })
+  assert.equal(await status(bob.api_key), 403)
+
+  const expires_at = new Date(clock.now().getTime() + 60_000).toISOString()
+  const { key } = await alice.organizations.createApiKey({ name: 'short', expires_at })
+  assert.equal(await status(key), 200)
+  clock.advance(61)
+  assert.equal(await status(key), 401)
+})
+
+test('another process hears of a revoked key by notification', async () => {
+  const { alice } = await newOrganization()
+  const { call } = newPlane()
+  const made = await alice.organizations.createApiKey({ name: 'far' })
+  assert.equal((await call(made.key, say('x'))).status, 200)
+  // As the other process would do it: nobody here is told but by the database.
+  await platform.database.platform.tx(async (db) => {
+    await db.run({ text: 'update api_keys set revoked_at = now() where id = $1', values: [made.id] })
+    db.tell('flow_access', made.created_by)
+  })
+  const began = performance.now()
+  while ((await call(made.key, say('x'))).status === 200) {
+    assert.ok(performance.now() - began < 1_000)
+    await pause(5)
+  }
+})
+
+test('a workspace of another organization is not found, and one’s own counts', async () => {
+  const { alice, admin } = await newOrganization()
+  const other = await newOrganization()
+  const { call, noted } = newPlane()
+  const { id } = await alice.organizations.createWorkspace({ name: 'Second', slug: 'second' })
+  const at = async (workspace_id: string) =>
+    (await call(admin.api_key, say('x'), { headers: { 'x-workspace-id': workspace_id } })).status
+  assert.equal(await at(other.workspace_id), 404)
+  assert.equal(await at(id), 200)
+  assert.equal((await noted()).caller.workspace_id, id)
+})
+
+test('credentials that are none are refused, and an address that goes on with them is heard no more', async () => {
+  const { call } = newPlane()
+  assert.equal((await call('nonsense', say('x'))).status, 401)
+  const statuses = []
+  for (let i = 0; i < 70; i += 1) statuses.push((await call('nonsense', say('x'))).status)
+  assert.equal(statuses.at(-1), 429)
+})
