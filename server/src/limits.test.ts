@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { BLOCKS_MAX } from './components/calling.ts'
+import { MODULES_MAX } from './components/code.ts'
 import { VALUE_MAX } from './components/types/state.ts'
 import { RECORDS_MAX } from './components/types/validation.ts'
 import { limits as expressions } from './expressions/fault.ts'
@@ -34,6 +35,7 @@ test('the limits that are written down are those that hold', () => {
     `| items of a \`map\`, at a time | ${number(ITEMS_MAX)},`,
     `| inputs and outputs of nodes in one answer | ${mebi(VALUES_BYTES_MAX)}B,`,
     `| source | JavaScript and Python ${mebi(sandbox.javascript_source)}B, TypeScript ${kibi(sandbox.typescript_source)} |`,
+    `| modules of JavaScript of a block | 20, of ${MODULES_MAX / 1024} Ki characters together |`,
     `| input | ${mebi(sandbox.input)} characters |`,
     `| output | ${mebi(sandbox.output)} characters, ${sandbox.output_depth} levels |`,
     `| memory | \`memory_mb\` of the block: ${sandbox.memory_mb_min} to ${sandbox.memory_mb_max},`,

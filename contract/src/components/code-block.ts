@@ -26,6 +26,26 @@ export const CodeBlockConfig = z
       .describe(
         'Packages of Python, by name or `name==version`, out of those that the operator has placed. Others are refused at publish.',
       ),
+    modules: z
+      .array(
+        z.strictObject({
+          name: z
+            .string()
+            .max(200)
+            .regex(
+              /^(?:@[a-z0-9][a-z0-9._-]*\/)?[A-Za-z0-9][A-Za-z0-9._-]*(?:\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/,
+              'Use a name as of a package: letters, digits, ".", "_" and "-", in parts with "/" between them.',
+            )
+            .describe('What the code imports it by.'),
+          code: z.string().min(1).max(524_288),
+        }),
+      )
+      .max(20)
+      .default([])
+      .describe(
+        'Of JavaScript and TypeScript: bundled ES modules of JavaScript that the code may import by name, and that may ' +
+          'import each other. At most 512 Ki characters together.',
+      ),
     timeout_seconds: z.number().min(1).max(300).default(30),
     memory_mb: z.int().min(16).max(512).default(128),
     max_concurrent_runs: z

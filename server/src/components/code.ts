@@ -15,7 +15,30 @@ const refused: Partial<Record<CodeBlockConfig['language'], string>> = {
 }
 
 /** What the shape of a code block alone does not show. */
-export const blockFaults = (config: CodeBlockConfig): FieldError[] =>
+export const blockFaults = (config: CodeBlockConfig): FieldError[] => [...schemaFaults(config), ...moduleFaults(config)]
+
+/** Characters that the modules of a block may have together. */
+export const MODULES_MAX = 512 * 1024
+/** Names that code itself and what is around it have in a stack. */
+const taken = new Set(['main.js', 'main.ts', 'prelude.js', 'globals.js'])
+
+function moduleFaults({ language, modules }: CodeBlockConfig): FieldError[] {
+  if (modules.length === 0) return []
+  const fault = (field: string, message: string) => [{ field: `config.modules${field}`, message }]
+  if (language !== 'javascript' && language !== 'typescript') {
+    return fault('', `Modules are of JavaScript and TypeScript; code in ${language} cannot import them.`)
+  }
+  const names = modules.flatMap(({ name }, at) => {
+    if (taken.has(name)) return fault(`[${at}].name`, `"${name}" is taken.`)
+    const first = modules.findIndex((one) => one.name === name)
+    return first < at ? fault(`[${at}].name`, `"${name}" is the name of another module, too.`) : []
+  })
+  const characters = modules.reduce((sum, { code }) => sum + code.length, 0)
+  const size = `The modules may have ${MODULES_MAX} characters together; they have ${characters}.`
+  return characters > MODULES_MAX ? [...names, ...fault('', size)] : names
+}
+
+const schemaFaults = (config: CodeBlockConfig): FieldError[] =>
   (['input_schema', 'output_schema'] as const).flatMap((field) => {
     try {
       if (config[field]) compileJsonSchema(config[field])
@@ -46,14 +69,14 @@ export async function codeFaults(
   config: Component['config'],
 ): Promise<FieldError[]> {
   if (type !== 'code_block') return []
-  const { language, code, entry_point, dependencies } = config as CodeBlockConfig
+  const { language, code, entry_point, dependencies, modules } = config as CodeBlockConfig
   const wants = wantsFaults(sandbox, config as CodeBlockConfig)
   const refusal = refused[language]
   if (refusal) return [{ field: 'config.language', message: refusal }, ...wants]
   if (language === 'sql' || language === 'bash') return wants
 
   const had = wants.some(({ field }) => field.startsWith('config.dependencies')) ? [] : dependencies
-  const fault = await sandbox.check(code, language, entry_point, tenant, had)
+  const fault = await sandbox.check(code, language, entry_point, tenant, had, modules)
   return fault ? [{ field: 'config.code', message: fault.message }, ...wants] : wants
 }
 

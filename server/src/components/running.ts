@@ -119,6 +119,7 @@ async function callCode(
     language: config.language as Language,
     code: config.code,
     dependencies: config.dependencies,
+    modules: config.modules,
     entry_point: entry_point ?? config.entry_point,
     input,
     tenant: ctx.workspace_id,

@@ -10,11 +10,11 @@ import { levels } from './isolation.ts'
 import { limits } from './limits.ts'
 import { type Package, Packages } from './packages.ts'
 import { type Log, Pool, type PoolStats } from './pool.ts'
-import type { Fault, FaultCode, Job, Language, Verdict } from './verdict.ts'
+import type { Fault, FaultCode, Job, Language, Module, Verdict } from './verdict.ts'
 
 export type { Isolation, IsolationLevel } from './isolation.ts'
 export { SandboxUnavailable } from './queue.ts'
-export type { Fault, FaultCode, HostCall, Job, Language, LogEntry, Spent, Verdict } from './verdict.ts'
+export type { Fault, FaultCode, HostCall, Job, Language, LogEntry, Module, Spent, Verdict } from './verdict.ts'
 
 export type Sandbox = {
   /** Rejects only with `SandboxUnavailable`: nothing has run then. */
@@ -26,6 +26,7 @@ export type Sandbox = {
     entry_point: string,
     tenant?: string,
     dependencies?: string[],
+    modules?: Module[],
   ): Promise<Fault | undefined>
   /** Of each dependency that a block in this language can't have, its place and a sentence. */
   lacks(language: Language, dependencies: string[]): { at: number; reason: string }[]
@@ -60,12 +61,13 @@ export async function openSandbox(
 
   return {
     run: (job) => run(poolFor(job.language), packages, groups, job),
-    async check(code, language, entry_point, tenant = 'check', dependencies = []) {
+    async check(code, language, entry_point, tenant = 'check', dependencies = [], modules = undefined) {
       const wheels = loaded(packages, language, dependencies)
       if ('refused' in wheels) return wheels.refused
       const order = {
         ...wheels,
         code,
+        modules,
         language,
         entry_point,
         tenant,
@@ -101,7 +103,8 @@ const together = (a: PoolStats, b: PoolStats): PoolStats => ({
   lost: a.lost + b.lost,
 })
 
-const NO_PACKAGES = 'There are packages for Python only: put what the code needs into the code.'
+const NO_PACKAGES =
+  'There are packages for Python only: upload what the code imports as a bundled ES module, in "modules".'
 
 function loaded(
   packages: Packages,
@@ -132,10 +135,23 @@ async function run(pool: Pool, packages: Packages, groups: Groups, job: Job): Pr
   const wheels = loaded(packages, job.language, job.dependencies ?? [])
   if ('refused' in wheels) return refused('import_refused', wheels.refused.message)
 
-  const { code, language, entry_point, tenant, depth = 0, group, signal, host } = job
+  const { code, modules, language, entry_point, tenant, depth = 0, group, signal, host } = job
   const timeout_ms = Math.min(Math.max(1, job.timeout_ms), limits.timeout_ms_max)
   const memory_mb = Math.min(Math.max(limits.memory_mb_min, job.memory_mb), limits.memory_mb_max)
-  const order = { ...wheels, code, language, entry_point, tenant, depth, timeout_ms, memory_mb, input, signal, host }
+  const order = {
+    ...wheels,
+    code,
+    modules,
+    language,
+    entry_point,
+    tenant,
+    depth,
+    timeout_ms,
+    memory_mb,
+    input,
+    signal,
+    host,
+  }
   if (!group) return pool.submit(order)
   return groups
     .within(group, { size: code.length + input.length, signal }, () => pool.submit(order))

@@ -10,6 +10,7 @@ import {
   type Language,
   type LogEntry,
   levelOf,
+  type Module,
   type Verdict,
 } from './verdict.ts'
 import type { Spending } from './wire.ts'
@@ -17,6 +18,7 @@ import type { Spending } from './wire.ts'
 export type Order = {
   code: string
   packages?: Package[]
+  modules?: Module[]
   language: Language
   entry_point: string
   tenant: string
@@ -68,7 +70,8 @@ export class Task {
     this.tenant = order.tenant
     this.depth = order.depth
     const digests = order.packages?.map(({ digest }) => `${digest}\n`).join('') ?? ''
-    this.key = hash('sha256', `${order.language}\n${digests}${order.code}`, 'base64')
+    const modules = order.modules?.length ? `${JSON.stringify(order.modules)}\n` : ''
+    this.key = hash('sha256', `${order.language}\n${digests}${modules}${order.code}`, 'base64')
     this.#onSettled = onSettled
     this.verdict = new Promise((resolve) => {
       this.#resolve = resolve
@@ -77,7 +80,8 @@ export class Task {
 
   /** What it takes in the queue. */
   get size(): number {
-    return this.order.code.length + (this.order.input?.length ?? 0)
+    const modules = this.order.modules?.reduce((sum, { code }) => sum + code.length, 0) ?? 0
+    return this.order.code.length + modules + (this.order.input?.length ?? 0)
   }
 
   /** It goes to a worker. */

@@ -6,10 +6,15 @@ export type Language = 'javascript' | 'typescript' | 'python'
  *  guest says of itself; the message of what it throws is shown to the guest, and its `code` and `details`. */
 export type HostCall = (method: string, args: unknown) => Promise<unknown>
 
+/** A module of JavaScript that came with the code. */
+export type Module = { name: string; code: string }
+
 export type Job = {
   language: Language
-  /** An ES module that imports nothing; or a module of Python. */
+  /** An ES module, which imports nothing but `modules`; or a module of Python. */
   code: string
+  /** Of JavaScript and TypeScript: bundled ES modules that the code imports by these names. */
+  modules?: Module[]
   /** Packages of Python, by name or name==version. */
   dependencies?: string[]
   /** The name of the exported function that is called; `default` for the default export. In Python, of a function. */

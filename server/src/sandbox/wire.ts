@@ -4,7 +4,7 @@
  *  The worker has no timers and no other doings of its own. */
 
 import { keeping } from './limits.ts'
-import type { Fault, Language, LogEntry } from './verdict.ts'
+import type { Fault, Language, LogEntry, Module } from './verdict.ts'
 
 export type ToWorker =
   | {
@@ -15,6 +15,7 @@ export type ToWorker =
       code?: string
       /** In base64; they come and are kept with the source. */
       packages?: string[]
+      modules?: Module[]
       language: Language
       entry_point: string
       /** Left out, only the module is loaded and its entry point looked for. */
@@ -27,8 +28,11 @@ export type ToWorker =
   | { t: 'drop'; id: number }
 
 /** What a source counts for among those that are kept; both ends reckon alike. */
-export const sourceSize = (code: string, packages: string[] = []): number =>
-  packages.reduce((sum, { length }) => sum + length, code.length + keeping.source_overhead)
+export const sourceSize = (code: string, packages: string[] = [], modules: Module[] = []): number =>
+  [...packages, ...modules.map((module) => module.code)].reduce(
+    (sum, { length }) => sum + length,
+    code.length + keeping.source_overhead,
+  )
 
 export type FromWorker =
   | { t: 'ready'; layers: string[]; gaps: string[] }

@@ -138,10 +138,10 @@ export class WorkerHost implements Seat {
   // ---- what the pool asks for
 
   begin(task: Task): void {
-    const { code, language, entry_point, input, memory_mb } = task.order
+    const { code, modules, language, entry_point, input, memory_mb } = task.order
     const isKept = this.#sources.get(task.key) === true
     const packages = task.order.packages?.map(({ content }) => content)
-    if (!isKept) this.#sources.set(task.key, true, sourceSize(code, packages))
+    if (!isKept) this.#sources.set(task.key, true, sourceSize(code, packages, modules))
     task.sent()
     this.#tasks.set(task.id, task)
     this.#step(task, true, {
@@ -150,6 +150,7 @@ export class WorkerHost implements Seat {
       key: task.key,
       code: isKept ? undefined : code,
       packages: isKept ? undefined : packages,
+      modules: isKept ? undefined : modules,
       language,
       entry_point,
       input,

@@ -33,7 +33,7 @@ export type Snapshot = {
 
 /** What this release understands. It grows with every type of node and every rule that an older one does not know, so
  *  that an older release leaves to a newer one what it cannot run. */
-const FORMAT = 3
+const FORMAT = 4
 
 type Content = {
   format?: number

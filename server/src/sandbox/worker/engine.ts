@@ -1,12 +1,12 @@
 /** What the worker needs of a language: machines that are ready, and runs that begin in them. */
 
-import type { FaultCode } from '../verdict.ts'
+import type { FaultCode, Module } from '../verdict.ts'
 import type { ToWorker } from '../wire.ts'
 import type { Line, Run } from './run.ts'
 
 export type Order = Extract<ToWorker, { t: 'run' }>
 /** `packages` in base64. */
-export type Source = { text: string; filename: string; packages?: string[] }
+export type Source = { text: string; filename: string; packages?: string[]; modules?: Module[] }
 
 export interface Engine {
   /** Between two steps there is time to make what the next may need. */

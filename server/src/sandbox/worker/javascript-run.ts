@@ -1,15 +1,18 @@
 /** One run of JavaScript: loaded, called, continued with each of the host's answers, ended once. */
 
-import type { Fault } from '../verdict.ts'
+import type { Fault, Module } from '../verdict.ts'
+import { faultOf } from './faults.ts'
 import type { Ground, Machine } from './machine.ts'
 import { OUT_OF_MEMORY, Run } from './run.ts'
 
 export class JavaScriptRun extends Run<Machine> {
   readonly #ground: Ground
+  readonly #modules: Module[]
 
-  constructor(ground: Ground, ...rest: ConstructorParameters<typeof Run<Machine>>) {
+  constructor(ground: Ground, modules: Module[], ...rest: ConstructorParameters<typeof Run<Machine>>) {
     super(...rest)
     this.#ground = ground
+    this.#modules = modules
   }
 
   /** Computes until nothing is ready any more. */
@@ -40,13 +43,13 @@ export class JavaScriptRun extends Run<Machine> {
     return undefined
   }
 
-  /** Nothing can be imported, so what was looked for first is what is wrong. */
+  /** What was looked for first and is not there is what is wrong. */
   #failedImport(source: string): Fault | undefined {
     const name = this.machine.wantedImport
     if (name === undefined) return undefined
     const at = Math.max(source.indexOf(`'${name}'`), source.indexOf(`"${name}"`))
     const line = at < 0 ? undefined : source.slice(0, at).split('\n').length
-    const message = `A code block is one module: "${name.slice(0, 200)}" can't be imported.`
+    const message = `"${name.slice(0, 200)}" can't be imported: it is none of the block's modules.`
     return { code: 'import_refused', message, line }
   }
 
@@ -66,7 +69,7 @@ export class JavaScriptRun extends Run<Machine> {
 
   /** Without memory left even for the error, the engine throws null. */
   protected override told(description: string): Fault {
-    const fault = super.told(description)
+    const fault = faultOf(description, this.filename, this.#modules)
     return this.isNearlyFull && fault.message === 'It threw null.' ? OUT_OF_MEMORY : fault
   }
 

@@ -4,6 +4,7 @@
 
 import type { JSValueHandle as Handle, QuickJS as Vm } from 'quickjs-wasi'
 import { keeping } from '../limits.ts'
+import type { Module } from '../verdict.ts'
 import { Answer, type Guest, type GuestMachine, type Interruption } from './guest.ts'
 import { EvalFlags, JSValueHandle, type Parts, QuickJS } from './quickjs.ts'
 import { type Stretch, stretchesOf } from './stretches.ts'
@@ -39,8 +40,10 @@ export class Machine implements GuestMachine {
   deadline = 0
   /** Why the engine was interrupted, if it was; only `reset` takes it back. */
   interruption: Interruption | undefined
-  /** The module it wanted to import. */
+  /** What it wanted to import and there is none of. */
   wantedImport: string | undefined
+  /** What it may import. */
+  #modules: Module[] = []
   #looked_at = 0
   /** The linear memory it may grow to. The engine counts what it allocates itself, to the byte; this bounds the gaps
    *  between, and what its extensions allocate. */
@@ -82,9 +85,11 @@ export class Machine implements GuestMachine {
       interruptHandler: isOver,
       wasi: outside,
       moduleLoader: {
+        // A name stands for itself, wherever it is imported from.
+        normalize: (_: string, name: string) => name,
         load(name: string) {
-          if (machine) machine.wantedImport ??= name
-          throw refusedImport(name)
+          if (!machine) throw refusedImport(name)
+          return machine.#sourceOf(name)
         },
       },
     })
@@ -103,6 +108,13 @@ export class Machine implements GuestMachine {
       if (this.guest?.isCalledOff()) this.interruption ??= 'called off'
     }
     return this.interruption !== undefined
+  }
+
+  #sourceOf(name: string): string {
+    const module = this.#modules.find((one) => one.name === name)
+    if (module) return module.code
+    this.wantedImport ??= name
+    throw refusedImport(name)
   }
 
   /** Under names, so that the functions in a restored memory find this machine's. */
@@ -156,7 +168,7 @@ export class Machine implements GuestMachine {
 
   /** Overwrites all of the linear memory that anybody can have written to. An allocator takes new pages at its end, so
    *  between the template's end and those lies nothing. */
-  reset(ground: Ground, memory_mb: number, template?: Template): void {
+  reset(ground: Ground, memory_mb: number, template?: Template, modules: Module[] = []): void {
     const size = template?.bytes ?? ground.memory.length
     const used = this.bytes > this.#bytes_then ? this.bytes : this.#written
     this.#growTo(size)
@@ -176,6 +188,7 @@ export class Machine implements GuestMachine {
     this.#engine.qjs_set_memory_limit(limit)
     this.#bytes_max = this.bytes + 2 * limit
     this.#answers = ground.answers
+    this.#modules = modules
     this.interruption = undefined
     this.wantedImport = undefined
     this.hasLookedOut = false
@@ -274,7 +287,7 @@ export class Machine implements GuestMachine {
 }
 
 function refusedImport(name: string): Error {
-  const refusal = new Error(`A code block is one module: "${name.slice(0, 200)}" can't be imported.`)
+  const refusal = new Error(`"${name.slice(0, 200)}" can't be imported: it is none of the block's modules.`)
   // The library copies a host error's stack into the guest; ours names our files.
   refusal.stack = ''
   return refusal

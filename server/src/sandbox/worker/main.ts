@@ -16,9 +16,9 @@ import { readSource } from './source.ts'
 
 class Worker {
   readonly #engine: Engine
-  readonly #sources = new Recent<{ code: string; packages?: string[]; read?: Source | { refused: Fault } }>(
-    keeping.sources_size,
-  )
+  readonly #sources = new Recent<
+    Pick<Order, 'packages' | 'modules'> & { code: string; read?: Source | { refused: Fault } }
+  >(keeping.sources_size)
   readonly #runs = new Map<number, Run>()
   #breathed = 0
   /** The stripper of types broke. It does not mend: what it read before can still be run. */
@@ -58,15 +58,15 @@ class Worker {
   }
 
   #sourceOf(order: Order): Source | { refused: Fault } | undefined {
-    const kept =
-      order.code === undefined ? this.#sources.get(order.key) : { code: order.code, packages: order.packages }
+    const { key, code, packages, modules } = order
+    const kept = code === undefined ? this.#sources.get(key) : { code, packages, modules }
     if (!kept) return undefined
-    if (order.code !== undefined) this.#sources.set(order.key, kept, sourceSize(order.code, order.packages))
+    if (code !== undefined) this.#sources.set(key, kept, sourceSize(code, packages, modules))
     if (kept.read) return kept.read
     if (this.#isSpoiled && order.language === 'typescript') return undefined
     const read = readSource(kept.code, order.language)
     if ('isSpoiled' in read) this.#isSpoiled = true
-    kept.read = 'refused' in read ? read : { ...read, packages: kept.packages }
+    kept.read = 'refused' in read ? read : { ...read, packages: kept.packages, modules: kept.modules }
     kept.code = ''
     return kept.read
   }

@@ -31,7 +31,7 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
   const { block, at, tenant, signal } = call
   if (!block)
     throw new NodeFailure('COMPONENT_MISSING', 'The code block is not part of this execution.', { is_final: true })
-  const { language, code, dependencies, entry_point, timeout_seconds, memory_mb } = block.config
+  const { language, code, dependencies, modules, entry_point, timeout_seconds, memory_mb } = block.config
   if (!isLanguage(language)) {
     throw new NodeFailure('LANGUAGE_UNAVAILABLE', `Code in ${language} cannot be run here yet.`, { is_final: true })
   }
@@ -42,6 +42,7 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
     language,
     code,
     dependencies,
+    modules,
     entry_point,
     input,
     tenant,
