@@ -54,6 +54,10 @@ export class EventCutter {
     const all = this.#rest.with(chunk)
     if (!all) return EMPTY
     const end = endOfEvents(all)
+    if (end === all.length) {
+      this.#rest.keep(EMPTY)
+      return all
+    }
     this.#rest.keep(all.subarray(end))
     return all.subarray(0, end)
   }

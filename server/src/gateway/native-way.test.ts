@@ -1,0 +1,67 @@
+/** What passes through, and what is seen of it without reading it. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { nativeWay } from './native-way.ts'
+import { flow } from './providers/flow.ts'
+import type { Native } from './providers/provider.ts'
+import type { Stop } from './route.ts'
+import type { Wish } from './ways.ts'
+
+const stop: Stop = {
+  provider: {
+    id: 'p',
+    name: 'p',
+    kind: 'openai',
+    base_url: 'http://p.test',
+    key: null,
+    headers: {},
+    options: {},
+    models: [],
+  },
+  model: 'm',
+}
+const wish: Wish = {
+  mouth: 'chat',
+  body: { model: 'p/m', messages: [], stream: true },
+  outline: { model: 'p/m', stream: true, n: 1, output_tokens_max: null, input_tokens_max: 1, text_bytes: 0 },
+  id: 'id',
+  created: 1,
+}
+const passage = (native: Native = flow.native.chat as Native) => nativeWay(native, stop, wish, null).stream()
+const chunk = (delta: object, space = '') =>
+  `data: {"id":"1","choices":[{"index":0,"delta":${space}${JSON.stringify(delta).replaceAll(':', `:${space}`)},"finish_reason":null}]}\n\n`
+
+test('what was written is counted as it passes, whatever the spaces', () => {
+  for (const space of ['', ' ']) {
+    const stream = passage()
+    const text = [
+      chunk({ role: 'assistant', content: '' }, space),
+      chunk({ content: 'x'.repeat(40) }, space),
+      chunk({ content: `"}{\\ ${'x'.repeat(15)}` }, space),
+      chunk({ reasoning_content: 'x'.repeat(20) }, space),
+      chunk({ tool_calls: [{ index: 0, function: { arguments: 'x'.repeat(16) } }] }, space),
+    ].join('')
+    assert.equal(stream.push(Buffer.from(text)).toString(), text)
+    // 40 + 22 (with two backslashes) + 20 + 16 bytes.
+    assert.equal(stream.output_tokens, 25)
+  }
+})
+
+test('each delta is a token at least', () => {
+  const stream = passage()
+  for (let i = 0; i < 10; i += 1) stream.push(Buffer.from(chunk({ content: 'x' })))
+  assert.equal(stream.output_tokens, 10)
+})
+
+test('a chunk that needs no look passes as the very bytes', () => {
+  const bytes = Buffer.from(chunk({ content: 'a' }) + chunk({ content: 'b' }))
+  assert.equal(passage().push(bytes), bytes)
+})
+
+test('words like usage and error in what is said hide nothing and break nothing', () => {
+  const text = chunk({ content: 'the "usage": {"error": 1} [DONE] "message_stop"' })
+  const stream = passage()
+  assert.equal(stream.push(Buffer.from(text)).toString(), text)
+  assert.deepEqual([stream.usage, stream.fault], [undefined, undefined])
+})
