@@ -12,6 +12,7 @@ import { LaterNode } from '../nodes/later.ts'
 import { MapNode } from '../nodes/map.ts'
 import { Cel, NodeId, Template } from '../nodes/node.ts'
 import { PromptNode } from '../nodes/prompt.ts'
+import { ToolNode } from '../nodes/tool.ts'
 import { TransformNode } from '../nodes/transform.ts'
 import { ValidationNode } from '../nodes/validation.ts'
 import { WaitNode } from '../nodes/wait.ts'
@@ -29,6 +30,7 @@ export const WorkflowNode = z
     LaterNode,
     MapNode,
     PromptNode,
+    ToolNode,
     TransformNode,
     ValidationNode,
     WaitNode,

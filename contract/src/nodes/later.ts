@@ -11,7 +11,6 @@ export const missing = {
   connector_operation: 'connectors',
   dataset_query: 'datasets',
   hosted_service: 'hosted services',
-  tool: 'tools',
   vector_search: 'vector indexes',
 } as const
 

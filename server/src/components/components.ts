@@ -43,6 +43,7 @@ export { jsonSchemaOf } from './schema-rules.ts'
 export { checksOf, type Means, RunFailure, type Used } from './types/kind.ts'
 export { runPrompt } from './types/prompt.ts'
 export { keyCheck, VALUE_MAX } from './types/state.ts'
+export { assertArguments, runTool } from './types/tool.ts'
 export { runTransform } from './types/transform.ts'
 export { runValidation } from './types/validation.ts'
 

@@ -78,6 +78,7 @@ const referred: Partial<Record<WorkflowNode['type'], readonly ComponentType[]>> 
   code_block: ['code_block'],
   map: ['code_block'],
   prompt: ['prompt'],
+  tool: ['tool'],
   transform: ['transform'],
   validation: ['schema', 'validation'],
   workflow: ['workflow'],

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { after, test } from 'node:test'
 import type { ComponentType } from '@flow/contract/components'
 import { FlowError, type PlatformClient } from '@flow/sdk'
-import { newOrganization } from '../testing.ts'
+import { newOrganization, testFlow } from '../testing.ts'
+
+await testFlow({ FLOW_ALLOWED_HOSTS: 'localhost' })
 
 const made = (alice: PlatformClient, type: ComponentType, slug: string, config: Record<string, unknown>) =>
   alice.components.create({ type, name: slug, slug, config: config as never })
@@ -104,4 +109,98 @@ test('a prompt node renders its prompt, and fails with the variables that are mi
   await made(alice, 'prompt', 'plain', { system_message: '{{a}} {{b.c}}' })
   const plain = await flow(alice, 'plain-flow', [{ id: 'p', type: 'prompt', component_ref: 'plain' }])
   assert.equal((await run(alice, plain.id, {})).error?.message, 'Variables are missing: "a", "b.c".')
+})
+
+const parameters = { type: 'object', properties: { n: { type: 'number' } }, required: ['n'] }
+const toolOf = (id: string) => [{ id: 'use', type: 'tool', component_ref: id }]
+
+test('a tool node calls the code that it stands for, pinned, with arguments that fit', async () => {
+  const { alice } = await newOrganization()
+  const code = 'export const main = ({ n }) => n + 1; export const twice = ({ n }) => n * 2'
+  const block = await made(alice, 'code_block', 'count', { language: 'javascript', code })
+  await made(alice, 'tool', 'next', { implementation_type: 'codeblock', implementation_ref: 'count', parameters })
+  await made(alice, 'tool', 'twice', { implementation_type: 'function', implementation_ref: 'count#twice', parameters })
+  const next = await flow(alice, 'next-flow', toolOf('next'))
+  const twice = await flow(alice, 'twice-flow', toolOf('twice'))
+
+  const good = await run(alice, next.id, { n: 20 })
+  const bad = await run(alice, next.id, { n: 'x' })
+
+  assert.deepEqual([good.output, (await run(alice, twice.id, { n: 20 })).output], [21, 40])
+  assert.deepEqual([bad.error?.code, bad.error?.node_id], ['INVALID_INPUT', 'use'])
+  await alice.components.update({
+    component_id: block.id,
+    config: { language: 'javascript', code: 'export const main = () => "changed"' },
+  })
+  const of = { workflow_id: next.id, execution_id: good.id, from_node: 'use' }
+  assert.equal((await alice.workflows.retryExecution(of, { wait: 30 })).output, 21)
+})
+
+test('a tool node begins a workflow as a child, which ends with it', async () => {
+  const { alice } = await newOrganization()
+  await flow(alice, 'child', [{ id: 'one', type: 'transform', output: '{{ input.n + 1.0 }}' }])
+  await flow(alice, 'slow', [{ id: 'pause', type: 'wait', seconds: 3600 }])
+  for (const ref of ['child', 'slow']) {
+    await made(alice, 'tool', `to-${ref}`, { implementation_type: 'workflow', implementation_ref: ref, parameters })
+  }
+  const parent = await flow(alice, 'parent', toolOf('to-child'))
+  const [waiting] = toolOf('to-slow')
+  const waits = await flow(alice, 'waits', [{ ...waiting, timeout_seconds: 3600 }])
+
+  const ended = await run(alice, parent.id, { n: 1 })
+  const bad = await run(alice, parent.id, {})
+  const begun = await alice.workflows.execute({ workflow_id: waits.id, input: { n: 1 } }, { wait: 1 })
+  const cancelled = await alice.workflows.cancelExecution({ workflow_id: waits.id, execution_id: begun.id })
+
+  assert.deepEqual([ended.status, ended.output], ['completed', 2])
+  assert.ok(ended.nodes[0]?.child_execution_id)
+  assert.equal(bad.error?.code, 'INVALID_INPUT')
+  assert.equal(begun.waiting_for[0]?.kind, 'child')
+  const children = () => alice.workflows.listAllExecutions({ parent_execution_id: begun.id })
+  assert.equal(cancelled.status, 'cancelled')
+  while ((await children()).items[0]?.status !== 'cancelled');
+})
+
+test('a tool node calls an address by the guarded fetch, once for each attempt', async () => {
+  const { alice } = await newOrganization()
+  const keys: unknown[] = []
+  const outside = createServer((request, response) => {
+    keys.push(request.headers['idempotency-key'])
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({ url: request.url }))
+  }).listen(0, 'localhost')
+  await once(outside, 'listening')
+  after(() => outside.close())
+  const at = `http://localhost:${(outside.address() as AddressInfo).port}`
+  const endpoint = (slug: string, implementation_ref: string) =>
+    made(alice, 'tool', slug, { implementation_type: 'api_endpoint', implementation_ref, parameters })
+  await endpoint('order', `POST ${at}/orders/{n}`)
+  await endpoint('inside', 'GET http://127.0.0.1:1/{n}')
+  const order = await flow(alice, 'order-flow', toolOf('order'))
+  const inside = await flow(alice, 'inside-flow', toolOf('inside'))
+
+  const { id, output } = await run(alice, order.id, { n: 7 })
+
+  assert.deepEqual(output, { status: 200, body: { url: '/orders/7' } })
+  assert.deepEqual(keys, [`${id}:use:1`])
+  assert.equal((await run(alice, inside.id, { n: 7 })).error?.code, 'ADDRESS_REFUSED')
+})
+
+test('a tool whose room is not there fails its node, and what a tool marks as secret is not told', async () => {
+  const { alice } = await newOrganization()
+  await made(alice, 'tool', 'remote', { implementation_type: 'mcp', implementation_ref: 'server/tool' })
+  const remote = await flow(alice, 'remote-flow', toolOf('remote'))
+  await made(alice, 'code_block', 'echo', { language: 'javascript', code: 'export const main = (input) => input' })
+  const secret = { type: 'object', properties: { token: { type: 'string', writeOnly: true } } }
+  const config = { implementation_type: 'codeblock', implementation_ref: 'echo', parameters: secret }
+  await made(alice, 'tool', 'hushed', config)
+  const hushed = await flow(alice, 'hushed-flow', toolOf('hushed'))
+
+  assert.equal((await run(alice, remote.id, {})).error?.code, 'NOT_AVAILABLE')
+  assert.deepEqual((await run(alice, hushed.id, { token: 'abcdef-123456' })).nodes[0]?.input, { token: '[secret]' })
+  const refused = await flow(alice, 'wrong', toolOf('echo')).catch((thrown: unknown) => thrown)
+  assert.ok(refused instanceof FlowError)
+  assert.deepEqual(
+    refused.details.map(({ field }) => field),
+    ['nodes[0].component_ref'],
+  )
 })

@@ -69,7 +69,9 @@ function mayRun({ actor, workspace_id, solution_ids }: Context): boolean {
 }
 
 const childrenOf = async (ctx: Context, row: store.ExecutionRow, { graph }: Snapshot, hasBegun: boolean) =>
-  hasBegun && graph.nodes.some(({ node }) => node.type === 'workflow') ? others.childrenOf(ctx, row.id) : []
+  hasBegun && graph.nodes.some(({ node }) => node.type === 'workflow' || node.type === 'tool')
+    ? others.childrenOf(ctx, row.id)
+    : []
 
 // ---- what is secret
 

@@ -5,6 +5,9 @@
  *  What was made of a value (its digest, its half) is not recognised. Executions whose schemas mark nothing have no
  *  `Secrets`, and none of this is done for them. */
 
+import type { CodeBlockConfig } from '@flow/contract/components/code-block'
+import type { ToolConfig } from '@flow/contract/components/tool'
+import type { Used } from '../components/components.ts'
 import type { Graph, GraphNode } from '../components/workflow-rules.ts'
 import { eachOf, fieldOf, SECRET, type SecretFields, secretFieldsOf } from '../expressions/expressions.ts'
 import type { Block } from './nodes/node.ts'
@@ -20,18 +23,28 @@ const TEXTS_MAX = 100
 const TAIL = 32
 
 /** What the schemas of a definition mark. */
-export function secretsOf(graph: Graph, blocks: ReadonlyMap<string, Pick<Block, 'config'>>): Secrets | undefined {
+export function secretsOf(
+  graph: Graph,
+  blocks: ReadonlyMap<string, Pick<Block, 'config'>>,
+  components: Components = new Map(),
+): Secrets | undefined {
   const { input_schema, output_schema } = graph.config
   const nodes = new Map<string, NodeSecrets>()
   for (const at of graph.nodes) {
-    const secrets = secretsOfNode(at, blocks)
+    const secrets = secretsOfNode(at, blocks, components)
     if (secrets.input || secrets.output) nodes.set(at.node.id, secrets)
   }
   const own = { ...inputOf(input_schema), ...outputOf(output_schema) }
   return own.input || own.output || nodes.size > 0 ? { ...own, nodes } : undefined
 }
 
-function secretsOfNode({ node }: GraphNode, blocks: ReadonlyMap<string, Pick<Block, 'config'>>): NodeSecrets {
+type Components = ReadonlyMap<string, Pick<Used, 'type' | 'config'>>
+
+function secretsOfNode(
+  { node }: GraphNode,
+  blocks: ReadonlyMap<string, Pick<Block, 'config'>>,
+  components: Components,
+): NodeSecrets {
   switch (node.type) {
     case 'code_block':
     case 'codeblock': {
@@ -40,6 +53,8 @@ function secretsOfNode({ node }: GraphNode, blocks: ReadonlyMap<string, Pick<Blo
     }
     case 'map':
       return outputOf(blocks.get(node.component_ref)?.config.output_schema, eachOf)
+    case 'tool':
+      return secretsOfTool(components.get(node.component_ref)?.config as ToolConfig | undefined, components)
     case 'human_task':
       return outputOf(node.form)
     case 'webhook_wait':
@@ -51,6 +66,14 @@ function secretsOfNode({ node }: GraphNode, blocks: ReadonlyMap<string, Pick<Blo
     default:
       return {}
   }
+}
+
+/** What its parameters mark, or the code that it stands for. */
+function secretsOfTool(tool: ToolConfig | undefined, components: Components): NodeSecrets {
+  const [ref = ''] = tool?.implementation_ref.split('#') ?? []
+  const called = components.get(ref)
+  const block = called?.type === 'code_block' ? (called.config as CodeBlockConfig) : undefined
+  return { ...inputOf(block?.input_schema), ...inputOf(tool?.parameters), ...outputOf(block?.output_schema) }
 }
 
 type Json = Record<string, unknown>

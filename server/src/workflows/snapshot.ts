@@ -92,6 +92,8 @@ async function pinComponent(
   for (const inner of referencesOf(type, config)) {
     if (Object.hasOwn(components, inner.ref)) continue
     const found = await resolve(ctx, inner.ref, inner.types)
+    // A child is pinned when it begins.
+    if (found?.type === 'workflow') continue
     if (found) await pinComponent(ctx, inner.ref, found, components, field, lost)
     else
       lost.push({
@@ -146,7 +148,7 @@ function compile({ format = 1, config, blocks, schemas = {}, components = {} }: 
   return {
     graph,
     blocks: byRef,
-    secrets: secretsOf(graph, byRef),
+    secrets: secretsOf(graph, byRef, used),
     schemas: new Map(Object.entries(schemas).map(([ref, schema]) => [ref, schemaOf(schema)])),
     components: used,
     // A configuration that was found under its own reference is of its own type.

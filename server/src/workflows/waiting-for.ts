@@ -56,7 +56,7 @@ export function waitingOfNode(at: GraphNode, stored: Begun | undefined, others: 
 function waitOf({ node }: GraphNode, name: string, { due_at: until }: Begun, others: Others): WaitingFor {
   const limit = until ? `, until ${until} at the latest` : ''
   const child = others.children.get(node.id)
-  if (node.type === 'workflow' && child) {
+  if (child) {
     const { id: execution_id, workflow_id, status } = child
     const message = `${name} waits for the execution ${execution_id} of another workflow, which is ${status}${limit}.`
     return { kind: 'child', node_id: node.id, until, execution_id, workflow_id, status, message }

@@ -53,18 +53,25 @@ export const tool: Kind<ToolConfig> = {
     const message = missing[implementation_type]
     return message ? [{ field: 'config.implementation_type', message }] : []
   },
-  async run(config, input, means) {
-    const { parameters, implementation_type, implementation_ref: ref, timeout_seconds } = config
-    assertFits(schemaCheck(parameters), input ?? {}, 'INVALID_INPUT', 'The arguments do not fit the parameters')
-    if (implementation_type === 'api_endpoint') return callEndpoint(config, input, means)
-    return callFunction(means, ref, { input: input ?? {}, timeout_seconds })
-  },
+  run: runTool,
   cannotRun({ implementation_type }) {
     if (implementation_type !== 'workflow') return missing[implementation_type]
     return 'A tool that is a workflow runs as an execution, which is recorded: start the workflow itself to try it.'
   },
   examples: ({ examples }) => examplesOf(examples),
 }
+
+export async function runTool(config: ToolConfig, input: unknown, means: Means): Promise<unknown> {
+  const { implementation_type, implementation_ref: ref, timeout_seconds } = config
+  const refusal = missing[implementation_type]
+  if (refusal) throw new RunFailure('NOT_AVAILABLE', refusal)
+  assertArguments(config, input)
+  if (implementation_type === 'api_endpoint') return callEndpoint(config, input, means)
+  return callFunction(means, ref, { input: input ?? {}, timeout_seconds })
+}
+
+export const assertArguments = ({ parameters }: ToolConfig, input: unknown): void =>
+  assertFits(schemaCheck(parameters), input ?? {}, 'INVALID_INPUT', 'The arguments do not fit the parameters')
 
 const objectFaults = ({ type }: Record<string, unknown>): FieldError[] =>
   type === 'object' ? [] : [{ field: 'config.parameters.type', message: 'It must be "object": arguments have names.' }]

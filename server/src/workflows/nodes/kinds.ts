@@ -9,6 +9,7 @@ import { humanTask } from './human-task.ts'
 import { performMap } from './map.ts'
 import { evaluated, type Kind, NodeFailure } from './node.ts'
 import { prompt } from './prompt.ts'
+import { tool } from './tool.ts'
 import { transform } from './transform.ts'
 import { validation } from './validation.ts'
 import { wait } from './wait.ts'
@@ -38,6 +39,7 @@ export const kinds: Record<WorkflowNode['type'], Kind> = {
   human_task: humanTask,
   map: { perform: performMap, hasOwnLimit: true },
   prompt,
+  tool,
   transform,
   validation,
   wait,
@@ -47,6 +49,5 @@ export const kinds: Record<WorkflowNode['type'], Kind> = {
   connector_operation: later('connector_operation'),
   dataset_query: later('dataset_query'),
   hosted_service: later('hosted_service'),
-  tool: later('tool'),
   vector_search: later('vector_search'),
 }
