@@ -61,6 +61,7 @@ export const state = {
     method: 'GET',
     path: '/components/{component_id}/state',
     permission: 'solutions.read',
+    narrows: true,
     summary: 'List the scopes that something is remembered of.',
     input: z.object({ component_id, ...listParameters(['updated_at', 'scope']) }),
     output: Page(StateScopeSummary),
@@ -69,6 +70,7 @@ export const state = {
     method: 'GET',
     path: '/components/{component_id}/state/{scope}',
     permission: 'solutions.read',
+    narrows: true,
     summary: 'Read all of a scope.',
     description: 'Of a scope that nobody has written to, these are the initial values.',
     input: z.object({ component_id, scope }),
@@ -78,6 +80,7 @@ export const state = {
     method: 'DELETE',
     path: '/components/{component_id}/state/{scope}',
     permission: 'solutions.write',
+    narrows: true,
     summary: 'Forget all of a scope.',
     input: z.object({ component_id, scope }),
   },
@@ -85,6 +88,7 @@ export const state = {
     method: 'GET',
     path: '/components/{component_id}/state/{scope}/{key}',
     permission: 'solutions.read',
+    narrows: true,
     summary: 'Read one value.',
     input: z.object({ component_id, scope, key }),
     output: StateEntry,
@@ -93,6 +97,7 @@ export const state = {
     method: 'PUT',
     path: '/components/{component_id}/state/{scope}/{key}',
     permission: 'solutions.write',
+    narrows: true,
     summary: 'Write one value.',
     description:
       'Of several who read the same version and write with it (`version`, or `If-Match`), one succeeds. Without either ' +
@@ -109,6 +114,7 @@ export const state = {
     method: 'DELETE',
     path: '/components/{component_id}/state/{scope}/{key}',
     permission: 'solutions.write',
+    narrows: true,
     summary: 'Forget one value.',
     input: z.object({
       component_id,

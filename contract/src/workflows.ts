@@ -173,6 +173,7 @@ export const workflows = {
     method: 'GET',
     path: '/executions',
     permission: 'solutions.read',
+    narrows: true,
     summary: 'List the executions of all workflows of the workspace.',
     description: 'Sorted by `completed_at` or `duration_ms`, those that have not ended come last.',
     input: z.object({ workflow_id: Id.optional(), ...executionsFiltered }),

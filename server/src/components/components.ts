@@ -40,6 +40,7 @@ export {
 export { type Resolved, resolve } from './references.ts'
 export { referencesOf } from './rules.ts'
 export { jsonSchemaOf } from './schema-rules.ts'
+export { reached } from './store.ts'
 export { checksOf, type Means, RunFailure, type Used } from './types/kind.ts'
 export { runPrompt } from './types/prompt.ts'
 export { keyCheck, VALUE_MAX } from './types/state.ts'

@@ -36,10 +36,10 @@ export const list = (at: Scope, input: Parsed<(typeof components)['list']>): Pro
   })
 
 /** For whoever has a role in some solutions alone: what is in those. */
-const reached = ({ solution_ids }: Scope): Sql[] =>
+export const reached = ({ solution_ids }: Scope, component_id: Sql = sql`c.id`): Sql[] =>
   solution_ids
     ? [
-        sql`c.id in (select sc.component_id from solution_components sc
+        sql`${component_id} in (select sc.component_id from solution_components sc
           where sc.solution_id in (select flow_solutions_reached(${solution_ids}::uuid[])))`,
       ]
     : []

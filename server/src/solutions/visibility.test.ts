@@ -274,6 +274,47 @@ test('a role in one solution gives what the matrix says there, in that solution 
   }
 })
 
+test('state and executions are those of the solution that a role is for', async () => {
+  const { alice, guest, solution_id, inside, outside } = await newGuests()
+  const stateOf = (slug: string) => alice.states.create({ name: slug, slug, config: {} })
+  const ours = await stateOf('ours-state')
+  const theirs = await stateOf('theirs-state')
+  await alice.solutions.addComponent({ solution_id, component_id: ours.id })
+  const hidden = await alice.workflows.create({
+    name: 'Hidden',
+    slug: 'hidden',
+    nodes: [{ id: 'one', type: 'transform', output: 1 }],
+  })
+  const seen = await alice.workflows.execute({ workflow_id: inside.id }, { wait: 10 })
+  await alice.workflows.execute({ workflow_id: hidden.id }, { wait: 10 })
+  const at = { scope: 's', key: 'k' }
+  await alice.state.put({ component_id: theirs.id, ...at, value: 1 })
+
+  for (const role of ['solution_builder', 'viewer'] as const) {
+    const { state, workflows } = await guest(role)
+    const writes = role === 'viewer' ? 'FORBIDDEN' : 'ok'
+    assert.equal(await codeOf(() => state.put({ component_id: ours.id, ...at, value: role })), writes)
+    assert.equal(await codeOf(() => state.get({ component_id: ours.id, ...at })), 'ok')
+    assert.equal(await codeOf(() => state.listScopes({ component_id: ours.id })), 'ok')
+    assert.equal(
+      await codeOf(() => state.clear({ component_id: ours.id, scope: 'none' })),
+      role === 'viewer' ? 'FORBIDDEN' : 'NOT_FOUND',
+    )
+    for (const elsewhere of [theirs.id, outside.id]) {
+      const of = { component_id: elsewhere, ...at }
+      assert.equal(await codeOf(() => state.get(of)), 'NOT_FOUND')
+      assert.equal(await codeOf(() => state.getScope({ component_id: elsewhere, scope: 's' })), 'NOT_FOUND')
+      const refusal = role === 'viewer' ? 'FORBIDDEN' : 'NOT_FOUND'
+      assert.equal(await codeOf(() => state.put({ ...of, value: 2 })), refusal)
+      assert.equal(await codeOf(() => state.remove(of)), refusal)
+    }
+    const { items, total } = await workflows.listAllExecutions()
+    assert.deepEqual([items.map(({ id }) => id), total], [[seen.id], 1])
+    assert.equal((await workflows.listAllExecutions({ workflow_id: hidden.id })).total, 0)
+  }
+  assert.equal((await alice.workflows.listAllExecutions()).total, 2)
+})
+
 test('an operation that does not say that it narrows is refused to whoever has a role in one solution alone', async () => {
   const { guest } = await newGuests()
   const client = await guest('admin')

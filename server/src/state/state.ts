@@ -6,7 +6,7 @@ import type { Page } from '@flow/contract/common'
 import type { StateConfig } from '@flow/contract/components/state'
 import type { Parsed } from '@flow/contract/operation'
 import type { state as contract, StateEntry, StateScope, StateScopeSummary } from '@flow/contract/state'
-import { keyCheck, resolve, VALUE_MAX } from '../components/components.ts'
+import { get as componentOf, keyCheck, resolve, VALUE_MAX } from '../components/components.ts'
 import type { Context, Platform } from '../context.ts'
 import { conflict, Failure, invalid, notFound } from '../failure.ts'
 import * as store from './store.ts'
@@ -111,7 +111,9 @@ export async function forgetStates(platform: Platform): Promise<void> {
 
 // ---- what they share
 
+/** For whoever has a role in some solutions alone: it has to be in one of those, not only used there. */
 async function find(ctx: Context, component_id: string) {
+  if (ctx.solution_ids) await componentOf(ctx, { component_id })
   const found = await resolve(ctx, component_id, 'state')
   if (!found) throw notFound('component', component_id)
   return { ...found, config: found.config as StateConfig }

@@ -3,6 +3,7 @@
 import type { Page } from '@flow/contract/common'
 import type { Parsed } from '@flow/contract/operation'
 import type { ExecutionStatus, ExecutionSummary, workflows } from '@flow/contract/workflows'
+import { reached } from '../components/components.ts'
 import type { Scope } from '../context.ts'
 import { raw, type Sql, sql } from '../db/db.ts'
 import { page } from '../db/page.ts'
@@ -21,7 +22,7 @@ export const list = (at: Scope, input: Listed, retention_days: number): Promise<
       e.completed_at, round(extract(epoch from ${duration}) * 1000)::float8 as duration_ms,
       ${expiry(retention_days)} as expires_at`,
     from: sql`executions e`,
-    where: [sql`e.workspace_id = ${at.workspace_id}`, ...conditionsOf(input)],
+    where: [sql`e.workspace_id = ${at.workspace_id}`, ...reached(at, sql`e.workflow_id`), ...conditionsOf(input)],
     sortable: { created_at: 'e.created_at', completed_at: 'e.completed_at', duration_ms: duration.text },
     nullable: ['completed_at', 'duration_ms'],
     id: 'e.id',
