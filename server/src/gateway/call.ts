@@ -117,7 +117,8 @@ export class Call {
     if (this.#isOver) return void ticket.settle(recordOf(this, 'aborted', 499, null, undefined))
     this.#ticket = ticket
     this.#ticketHeaders = ticket.headers
-    this.#unfollow = pass.follow((fault) => this.#cutOff(fault))
+    this.#unfollow = pass.follow(this.#cutOff)
+    this.#plane.running.add(this.#stop)
     asking.begin()
   }
 
@@ -172,9 +173,9 @@ export class Call {
   }
 
   /** It may not go on: its key was revoked, or nobody pays for more. */
-  #cutOff(fault: Fault) {
-    this.#fail('cut_off', fault)
-  }
+  readonly #cutOff = (fault: Fault) => this.#fail('cut_off', fault)
+  /** The server stops. */
+  readonly #stop = (fault: Fault) => this.#fail('failed', fault)
 
   /** A stream that has begun says so at its end; otherwise the fault is the answer. */
   #fail(status: 'failed' | 'cut_off', fault: Fault) {
@@ -207,6 +208,7 @@ export class Call {
     this.#isOver = true
     this.asking?.stop()
     this.#unfollow()
+    this.#plane.running.delete(this.#stop)
     if (status !== 'completed') this.#held?.letGo()
     this.#plane.noted(this.mouth, http_status, (performance.now() - this.asked.began) / 1000)
     const ticket = this.#ticket

@@ -9,6 +9,14 @@ export const internal: Fault = {
   message: 'Something went wrong on our side. The request id finds it in the log.',
 }
 
+export const stopping: Fault = {
+  status: 503,
+  type: 'server_error',
+  code: 'UNAVAILABLE',
+  message: 'This server is stopping. Ask again: another one, or the same one when it is back, will answer.',
+  retry_after_seconds: 1,
+}
+
 export const uncovered: Fault = {
   status: 402,
   type: 'insufficient_quota',

@@ -2,6 +2,7 @@
 
 import type { Platform } from '../context.ts'
 import { createBreakers } from './breaker.ts'
+import { stopping } from './faults.ts'
 import { createForward } from './forward.ts'
 import { createFront, type Front } from './front.ts'
 import type { Plane } from './plane.ts'
@@ -20,6 +21,7 @@ export function openPlane(platform: Platform, parts: { governor: Governor; noted
   const signIn = createSignIn(platform)
   const policies = openPolicies(platform)
   const flow = createFlow(() => clock.now().getTime())
+  const running: Plane['running'] = new Set()
   const plane: Plane = {
     ...parts,
     policies,
@@ -28,14 +30,26 @@ export function openPlane(platform: Platform, parts: { governor: Governor; noted
     signIn,
     replays: createReplays(platform),
     breakers: createBreakers(),
+    running,
     chance: Math.random,
     sendTo: (kind) => (kind === 'flow' ? flow : forward.send),
   }
+  const stop = () => setTimeout(() => endAll(running), LAST_WORDS_MS).unref()
+  platform.stopping.addEventListener('abort', stop, { once: true })
   const front = createFront(plane, config)
   const close = async () => {
+    platform.stopping.removeEventListener('abort', stop)
+    endAll(running)
     await signIn.close()
     await policies.close()
     await forward.close()
   }
   return { ...front, close }
+}
+
+/** What is under way when the server stops has so long to end by itself; connections are cut a little later. */
+const LAST_WORDS_MS = 2_000
+
+function endAll(running: Plane['running']): void {
+  for (const end of running) end(stopping)
 }

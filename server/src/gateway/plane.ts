@@ -4,7 +4,7 @@ import type { Logger } from 'pino'
 import type { Clock } from '../context.ts'
 import type { Breakers } from './breaker.ts'
 import type { Send } from './forward.ts'
-import type { MouthName } from './hub.ts'
+import type { Fault, MouthName } from './hub.ts'
 import type { Policies } from './policies.ts'
 import type { Governor } from './policy.ts'
 import type { ProviderKind } from './providers/provider.ts'
@@ -19,6 +19,8 @@ export type Plane = {
   governor: Governor
   replays: Replays
   breakers: Breakers
+  /** The calls under way, each by what ends it. */
+  running: Set<(fault: Fault) => void>
   /** From 0 up to 1. */
   chance(): number
   sendTo(kind: ProviderKind): Send

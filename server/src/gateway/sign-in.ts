@@ -114,7 +114,8 @@ export function createSignIn(platform: Platform): SignIn {
     },
     async close() {
       stopHearing()
-      await (await listening.catch(() => undefined))?.()
+      // A database that is gone tells nothing any more.
+      await listening.then((unlisten) => unlisten()).catch(() => undefined)
     },
   }
 }
