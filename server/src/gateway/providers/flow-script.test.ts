@@ -54,8 +54,6 @@ test('the same text has the same vector of length 1, and shared words bring text
   const [a, b, c] = texts.map(hashEmbedding)
   assert.ok(a && b && c && dot(a, b) > dot(a, c) + 0.2)
   // Known for ever: an index made today is searched tomorrow.
-  assert.deepEqual(
-    hashEmbedding('flow').flatMap((x, i) => (x === 0 ? [] : [i])),
-    [],
-  )
+  const places = hashEmbedding('flow').flatMap((x, i) => (x === 0 ? [] : [i]))
+  assert.deepEqual(places, [6, 49, 86, 185, 254])
 })
