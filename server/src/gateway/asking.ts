@@ -107,8 +107,7 @@ export class Asking {
       const attempt = new Attempt({ ...errand, number: this.attempts.length + 1, is_stream })
       this.attempts.push(attempt)
       this.#breakerOf(stop).begin(performance.now())
-      const outgoing = traced(way.outgoing, this.#traceparent, this.#wish.id)
-      this.#send(attempt, adapter.sign ? adapter.sign(outgoing, stop.provider, this.#plane.clock.now()) : outgoing)
+      this.#send(attempt, way.outgoing)
     } catch (thrown) {
       if (!(thrown instanceof ProviderFault)) throw thrown
       this.#tryOn(stop, thrown.fault)
@@ -119,10 +118,12 @@ export class Asking {
     this.#later(hedge_after_ms, () => this.#hedge())
   }
 
-  #send(attempt: Attempt, outgoing: Outgoing | Promise<Outgoing>) {
-    const send = this.#plane.sendTo(attempt.errand.stop.provider.kind)
-    if (!(outgoing instanceof Promise)) return attempt.fly(send, outgoing)
-    outgoing.then(
+  #send(attempt: Attempt, outgoing: Outgoing) {
+    const { stop, adapter } = attempt.errand
+    const send = this.#plane.sendTo(stop.provider.kind)
+    const ready = traced(outgoing, this.#traceparent, this.#wish.id)
+    if (!adapter.sign) return attempt.fly(send, ready)
+    adapter.sign(ready, stop.provider, this.#plane.clock.now()).then(
       (signed) => attempt.fly(send, signed),
       (thrown: unknown) => attempt.fail(this.#asker.surprised(thrown)),
     )
@@ -135,7 +136,8 @@ export class Asking {
     this.#next()
   }
 
-  readonly #listeners: Pick<Errand, 'answered' | 'said' | 'ended' | 'failed' | 'surprised'> = {
+  readonly #listeners: Pick<Errand, 'send' | 'answered' | 'said' | 'ended' | 'failed' | 'surprised'> = {
+    send: (attempt, outgoing) => this.#asker.guarded(() => this.#send(attempt, outgoing)),
     answered: (attempt, answer) => this.#heard(attempt, () => this.#asker.answered(attempt, answer)),
     said: (attempt, piece) => this.#heard(attempt, () => this.#asker.said(attempt, piece)),
     ended: (attempt, last) => this.#heard(attempt, () => this.#asker.ended(attempt, last)),

@@ -18,6 +18,8 @@ export type Errand = {
   number: number
   is_stream: boolean
   timeouts: Timeouts
+  /** One more request belongs to it. */
+  send(attempt: Attempt, outgoing: Outgoing): void
   answered(attempt: Attempt, answer: Answered): void
   /** A piece of the stream for the client. The first one means that this attempt has answered. */
   said(attempt: Attempt, piece: string | Buffer): void
@@ -135,6 +137,12 @@ export class Attempt implements Landing {
         const last = passage.end()
         this.#finish()
         return errand.ended(this, last)
+      }
+      const more = errand.way.next?.(bytes)
+      if (more) {
+        this.#bytes = []
+        this.#length = 0
+        return errand.send(this, more)
       }
       const answer = errand.way.answer(bytes)
       this.first_chunk_ms = performance.now() - this.began

@@ -69,6 +69,8 @@ export class Call {
     this.pass = pass
     const body = this.#readBody(this.asked.body)
     const outline = outlineOf(this.mouth, body)
+    // These have one answer, whatever is asked.
+    if (this.mouth === 'embeddings' || this.mouth === 'rerank') outline.stream = false
     const created = Math.floor(this.#plane.clock.now().getTime() / 1000)
     const wish = { mouth: this.mouth, body, outline, id: this.id, created }
     this.wish = wish

@@ -2,11 +2,11 @@
  *  and the same back, piece by piece. What the client asked for is read once, for all targets of the call. */
 
 import { BadFrame, FrameReader } from './aws-frames.ts'
-import type { ChatChunk, ChatRequest, Fault, Usage } from './hub.ts'
+import type { ChatChunk, ChatRequest, Fault, JsonObject, Usage } from './hub.ts'
 import type { About, ChatMouth, StreamWriter } from './mouths/mouth.ts'
 import { broken } from './providers/faults.ts'
 import { type Adapter, ProviderFault, type StreamReader } from './providers/provider.ts'
-import { objectOf, parsed } from './providers/read.ts'
+import { parsed } from './providers/read.ts'
 import type { Stop } from './route.ts'
 import { EventReader, EventTooLong } from './sse.ts'
 import type { Answered, Passage, Way, Wish } from './ways.ts'
@@ -55,11 +55,7 @@ const namingOf = ({ wish }: Journey) => ({ id: wish.id, now: wish.created })
 
 function answerOf(journey: Journey, bytes: Buffer): Answered {
   const { chat, mouth, request, about, stop } = journey
-  const body = parsed(bytes.toString())
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw broken(`${stop.provider.name} answered with what is no JSON object.`, 'upstream_malformed')
-  }
-  const answer = readable(stop, () => chat.answer(objectOf(body), namingOf(journey)))
+  const answer = readable(stop, () => chat.answer(objectIn(stop, bytes), namingOf(journey)))
   let text_bytes = 0
   for (const { message } of answer.choices) {
     text_bytes += Buffer.byteLength(message.content ?? '')
@@ -69,8 +65,15 @@ function answerOf(journey: Journey, bytes: Buffer): Answered {
   return { body: JSON.stringify(mouth.answer(answer, request, about)), usage: answer.usage, text_bytes }
 }
 
+/** The answer as JSON. */
+export function objectIn(stop: Stop, bytes: Buffer): JsonObject {
+  const body = parsed(bytes.toString())
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body
+  throw broken(`${stop.provider.name} answered with what is no JSON object.`, 'upstream_malformed')
+}
+
 /** What an adapter stumbles over is an answer that is not what the provider promises. */
-function readable<Value>(stop: Stop, work: () => Value): Value {
+export function readable<Value>(stop: Stop, work: () => Value): Value {
   try {
     return work()
   } catch (thrown) {

@@ -2,9 +2,10 @@
  *  client reads. Where the client's format is the provider's own, bytes pass, and are looked at only where a cheap look
  *  says that there is something to see; otherwise the hub is in the middle. Nothing here opens, waits or decides. */
 
+import { embeddingsWay, rerankWay } from './flat-ways.ts'
 import type { Fault, JsonObject, MouthName, Usage } from './hub.ts'
 import { chatWay } from './hub-way.ts'
-import { chatMouths } from './mouths/mouths.ts'
+import { chatMouths, flatMouths } from './mouths/mouths.ts'
 import type { Outline } from './mouths/outline.ts'
 import { nativeWay } from './native-way.ts'
 import { adapters } from './providers/adapters.ts'
@@ -43,6 +44,8 @@ export type Passage = {
 
 export type Way = {
   outgoing: Outgoing
+  /** What is to be asked besides, now that this has been answered: providers take only so much at once. */
+  next?(bytes: Buffer): Outgoing | undefined
   answer(bytes: Buffer): Answered
   stream(): Passage
 }
@@ -62,6 +65,11 @@ export function wayTo(stop: Stop, wish: Wish, output_tokens_max: number | null):
   if (native && adapter.kind === 'flow') mouth?.read(wish.body)
   if (native && (native.speaks?.(stop.provider) ?? true)) return nativeWay(native, stop, wish, output_tokens_max)
   if (mouth && adapter.chat) return chatWay(adapter, adapter.chat, mouth, stop, wish, output_tokens_max)
+  const { embeddings, rerank } = flatMouths
+  if (wish.mouth === 'embeddings' && adapter.embeddings && embeddings) {
+    return embeddingsWay(adapter.embeddings, embeddings, stop, wish)
+  }
+  if (wish.mouth === 'rerank' && adapter.rerank && rerank) return rerankWay(adapter.rerank, rerank, stop, wish)
   throw unable(`The models of "${stop.provider.name}" cannot be asked at this address.`)
 }
 

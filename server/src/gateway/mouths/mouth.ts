@@ -1,7 +1,18 @@
 /** What a mouth is: pure translations between a client's format and the hub. A mouth reads no request and writes no
  *  answer; the data plane does, with what the mouth makes. */
 
-import type { ChatAnswer, ChatChunk, ChatRequest, Fault, JsonObject, MouthName } from '../hub.ts'
+import type {
+  ChatAnswer,
+  ChatChunk,
+  ChatRequest,
+  EmbeddingsAnswer,
+  EmbeddingsRequest,
+  Fault,
+  JsonObject,
+  MouthName,
+  RerankAnswer,
+  RerankRequest,
+} from '../hub.ts'
 
 /** What a request lacks or has too much; the client is told as `param`. */
 export class Refusal extends Error {
@@ -34,3 +45,12 @@ export type ChatMouth = {
   stream(request: ChatRequest, about: About): StreamWriter
   fault(fault: Fault): JsonObject
 }
+
+/** The mouths whose calls have one question and one answer. */
+export type FlatMouth<Request, Answer> = {
+  /** Reads and checks; throws a `Refusal`. */
+  read(body: JsonObject): Request
+  answer(answer: Answer, request: Request, about: About): JsonObject
+}
+export type EmbeddingsMouth = FlatMouth<EmbeddingsRequest, EmbeddingsAnswer>
+export type RerankMouth = FlatMouth<RerankRequest, RerankAnswer>

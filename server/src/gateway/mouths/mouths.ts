@@ -2,6 +2,8 @@
 
 import type { MouthName } from '../hub.ts'
 import { chat } from './chat.ts'
-import type { ChatMouth } from './mouth.ts'
+import type { ChatMouth, EmbeddingsMouth, RerankMouth } from './mouth.ts'
 
 export const chatMouths: Partial<Record<MouthName, ChatMouth>> = { chat }
+
+export const flatMouths: { embeddings?: EmbeddingsMouth; rerank?: RerankMouth } = {}
