@@ -17,7 +17,7 @@ const rows = [
   ['state'],
   ['components'],
   ['webhooks', 'organizations', 'auth', 'users', 'keys', 'billing', 'audit', 'events'],
-  ['http', 'engine', 'sandbox', 'expressions', 'schedule', 'mail', 'rewrap', 'seal', 'fetch'],
+  ['http', 'engine', 'sandbox', 'expressions', 'schedule', 'mail', 'telemetry', 'rewrap', 'seal', 'fetch'],
   ['db', 'asking', 'failure', 'shape', 'answer', 'context', 'config'],
 ]
 /** Files of a room that others may import besides its door (`<room>/<room>.ts`), each for a reason. */

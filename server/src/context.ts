@@ -12,6 +12,7 @@ import type { GuardedFetch } from './fetch.ts'
 import type { Mail } from './mail.ts'
 import type { Sandbox } from './sandbox/sandbox.ts'
 import type { Seal } from './seal.ts'
+import type { Telemetry } from './telemetry/telemetry.ts'
 
 /** Who asks. A key acts for the user who made it, and never may more than that user may now. */
 export type Actor = {
@@ -88,6 +89,8 @@ export type Platform = {
   stopping: AbortSignal
   /** The way to the outside: it reaches no private address. */
   fetch: GuardedFetch
+  /** What is measured and logged of runs, for the operator's collector. */
+  telemetry: Telemetry
   /** What code in the sandbox may ask of the rooms. */
   asking: Asking
 }

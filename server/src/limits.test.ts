@@ -12,6 +12,7 @@ import { ASKED_MAX, AT_WORK_MAX } from './http/inside.ts'
 import { BODY_BYTES_MAX } from './http/read.ts'
 import { limits as sandbox, sharing } from './sandbox/limits.ts'
 import { ENTRIES_MAX, SCOPE_MAX } from './state/state.ts'
+import { logLimits, seriesLimits } from './telemetry/telemetry.ts'
 import { DEPTH_MAX } from './workflows/beginning.ts'
 import { ITEMS_MAX } from './workflows/nodes/map.ts'
 import { INPUT_MAX, OUTPUT_MAX } from './workflows/nodes/node.ts'
@@ -46,6 +47,8 @@ test('the limits that are written down are those that hold', () => {
     `| calls to the host, \`fetch\` among them | ${number(sandbox.host_calls)}, of them ${sandbox.host_calls_pending} at a time; an argument of ${mebi(sandbox.host_argument)}B,`,
     `| calls to the host and their answers, together | ${mebi(sandbox.host_crossing)} characters |`,
     `by code and the code blocks that it calls | ${number(ASKED_MAX)}; blocks call each other ${BLOCKS_MAX} deep, executions start each other ${DEPTH_MAX} deep |`,
+    `| series of metrics (a name with values of labels) | ${number(seriesLimits.series_per_workspace)} of a workspace, ${number(seriesLimits.series)} in a process;`,
+    `| lines of logs that wait for the collector | ${number(logLimits.lines)}, of ${mebi(logLimits.characters)} characters together`,
     `| calls of \`flow\` at work | ${AT_WORK_MAX} of one organization`,
     `| timers | ${number(sandbox.timers)}, of them ${number(sandbox.timers_pending)} at a time |`,
   ]

@@ -10,6 +10,7 @@ import { createFetch } from './fetch.ts'
 import { createMail } from './mail.ts'
 import { openSandbox } from './sandbox/sandbox.ts'
 import { openSeal } from './seal.ts'
+import { openTelemetry } from './telemetry/telemetry.ts'
 
 export type OpenPlatform = Platform & {
   /** Tells whoever waits that the end has begun. */
@@ -36,14 +37,17 @@ export async function openPlatform(
   const mail = createMail(config, log)
   const fetch = createFetch(config)
   const engine = await openEngine({ database, log, clock })
+  const telemetry = openTelemetry({ config, fetch, clock, log })
   const asking = openAsking()
-  const platform: Platform = { stopping, config, clock, log, database, engine, sandbox, seal, mail, fetch, asking }
+  const running = { database, engine, sandbox, seal, mail, fetch, telemetry, asking }
+  const platform: Platform = { stopping, config, clock, log, ...running }
   return {
     ...platform,
     announceStop: () => stop.abort(),
     async close(deadline_ms) {
       await engine.stop(deadline_ms)
       await sandbox.close()
+      await telemetry.close()
       await fetch.close()
       await database.close()
     },

@@ -23,14 +23,17 @@ export type Hosting = {
   signal: AbortSignal
   timeout_seconds: number
   context: () => JsonValue
+  /** Takes what the code has measured. */
+  measure: (args: unknown) => void
   /** Operations of the platform, in the name of whoever the code runs for. */
   ask: (method: string, args: unknown) => Promise<unknown>
 }
 
-export function hostOf({ context, ask, ...network }: Hosting): HostCall {
+export function hostOf({ context, ask, measure, ...network }: Hosting): HostCall {
   return async (method, args) => {
     if (method === 'context') return context()
     if (method === 'fetch') return fetchFor(network, args)
+    if (method === 'metrics.record') return measure(args)
     return ask(method, args)
   }
 }
@@ -57,7 +60,7 @@ function hostNamed(entry: string): string | undefined {
 
 type Asked = { url: string; method: string; headers: [string, string][]; body: string | Buffer | undefined }
 
-async function fetchFor(hosting: Omit<Hosting, 'context' | 'ask'>, args: unknown): Promise<JsonValue> {
+async function fetchFor(hosting: Omit<Hosting, 'context' | 'ask' | 'measure'>, args: unknown): Promise<JsonValue> {
   const { network, signal, timeout_seconds } = hosting
   const { url, method, headers, body } = asked(args)
   const check = (target: URL) => {

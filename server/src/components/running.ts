@@ -134,6 +134,8 @@ async function callCode(
       signal,
       timeout_seconds: seconds,
       context: () => ({ workspace_id: ctx.workspace_id ?? null, execution_id: null, workflow_id: null, node_id: null }),
+      // What is tried is not measured.
+      measure: () => {},
       ask: (method, args) => ctx.platform.asking.ask({ method, args, asker }),
     }),
   }

@@ -5,6 +5,7 @@ import type { ExecutionError } from '@flow/contract/workflows'
 import type { GraphNode } from '../components/workflow-rules.ts'
 import { type Clock, type Context, type Platform, within } from '../context.ts'
 import type { Journal } from './journal.ts'
+import { tellingOf } from './measuring.ts'
 import { blankRow, type Memory } from './memory.ts'
 import { outputText } from './nodes/code.ts'
 import { kinds } from './nodes/kinds.ts'
@@ -261,6 +262,7 @@ export class Attempts {
           work.is_new ? [] : store.itemsOf(platform.database.platform, execution.id, node.id),
         keepItem: (item) => journal.item({ ...item, node_id: node.id }),
         tellItems: (items) => this.#tellItems(at, work, items),
+        ...tellingOf(this.#of, { node_id: node.id, attempt, input: input.value }),
         spend: (ms) => {
           work.spent_ms += ms
         },

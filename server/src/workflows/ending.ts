@@ -5,6 +5,7 @@ import type { ExecutionError, ExecutionStatus } from '@flow/contract/workflows'
 import { debit, type Usage } from '../billing/billing.ts'
 import { type Context, within } from '../context.ts'
 import type { Db } from '../db/db.ts'
+import { measureEnd } from './measuring.ts'
 import type { Effect } from './nodes/node.ts'
 import { admitting, exporting } from './runs.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -35,6 +36,10 @@ export function effectsOfEnd(
   if (parent_execution_id) effects.push((db) => tell(ctx, db, execution, end))
   if (concurrency_key !== null && limit !== undefined) {
     effects.push((db) => within(ctx, db).start(admitting, { workflow_id, key: concurrency_key, limit }))
+  }
+  if (ctx.platform.config.otlp_endpoint && observability) {
+    const at = ctx.platform.clock.now()
+    effects.push(async () => measureEnd(ctx.platform, execution, observability, { status: end.status, at }))
   }
   if (ctx.platform.config.otlp_endpoint && isTraced(execution.id, observability)) {
     effects.push((db) => within(ctx, db).start(exporting, { execution_id: execution.id }))

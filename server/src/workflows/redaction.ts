@@ -95,7 +95,7 @@ export function withNodes(secrets: Secrets | undefined, more: ReadonlyMap<string
 }
 
 /** What is known of an execution while it runs. */
-type Running = {
+export type Running = {
   execution: { input: unknown }
   snapshot: { graph: Graph; secrets: Secrets | undefined }
   memory: { states: ReadonlyMap<string, { output?: unknown }>; inputAgain(at: GraphNode): unknown }

@@ -237,6 +237,7 @@
     'connectorInstances',
     'datasets',
     'gateway',
+    'metrics',
     'secrets',
     'services',
     'state',

@@ -19,13 +19,19 @@ const FULL_MS = 250
 /** The answer of the node's code block to one input. `index`: of a map's item. */
 export const runCode = (call: NodeCall, input: unknown, index?: number): Promise<unknown> =>
   answerOf(call, input, index).catch((thrown: unknown) => {
-    const marked = call.block?.config.input_schema && secretFieldsOf(call.block.config.input_schema)
-    if (!(thrown instanceof NodeFailure) || !marked) throw thrown
-    const redaction = new Redaction()
-    redaction.learn(marked, input)
+    if (!(thrown instanceof NodeFailure)) throw thrown
     const { code, message, is_final, cause } = thrown
-    throw new NodeFailure(code, redaction.message(message), { is_final, cause })
+    throw new NodeFailure(code, hidingOf(call, input)(message), { is_final, cause })
   })
+
+/** Tells texts without what the block's schema marks as secret in this input. */
+function hidingOf({ block }: NodeCall, input: unknown): (text: string) => string {
+  const marked = block?.config.input_schema && secretFieldsOf(block.config.input_schema)
+  if (!marked) return (text) => text
+  const redaction = new Redaction()
+  redaction.learn(marked, input)
+  return (text) => redaction.message(text)
+}
 
 async function answerOf(call: NodeCall, input: unknown, index?: number): Promise<unknown> {
   const { block, at, tenant, signal } = call
@@ -64,10 +70,14 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
       ...context,
       idempotency_key: run_key,
     }),
+    measure: (args) => call.measure(args),
     ask: (method, args) => call.platform.asking.ask({ method, args, asker }),
   })
   const verdict = await patiently(() => call.platform.sandbox.run({ ...job, host }), signal)
   call.spend(verdict.duration_ms)
+  const began = call.ctx.platform.clock.now().getTime() - verdict.duration_ms
+  const hide = hidingOf(call, input)
+  call.log(verdict.logs.map(({ level, message, at_ms }) => ({ level, text: hide(message), at: began + at_ms })))
   if (verdict.status === 'error') throw failed(verdict.error)
   assertFits(
     block.checkOutput,

@@ -60,6 +60,12 @@ export type NodeCall = {
   recordedItems(): Promise<StoredItem[]>
   keepItem(row: Omit<ItemRow, 'node_id'>): void
   tellItems(items: Items): void
+  /** Takes what code has measured; refuses what was not declared. */
+  measure(args: unknown): void
+  /** Tells lines of the log, if anybody wants them. `at`: milliseconds since 1970. */
+  log(lines: { level: 'debug' | 'info' | 'warn' | 'error'; text: string; at: number }[]): void
+  /** What an observability component wants told of prompts and tools. */
+  tells: { prompts: boolean; tools: boolean }
   /** Code ran for so long. */
   spend(ms: number): void
 }

@@ -12,6 +12,8 @@ export const prompt: Kind = {
       throw new NodeFailure('COMPONENT_MISSING', 'The prompt is not part of this execution.', { is_final: true })
     }
     const config = component.config as PromptConfig
-    return { output: await running(call, (means) => runPrompt(config, call.input, means)) }
+    const output = await running(call, (means) => runPrompt(config, call.input, means))
+    if (call.tells.prompts) call.log([{ level: 'info', text: JSON.stringify(output), at: call.now.getTime() }])
+    return { output }
   },
 }

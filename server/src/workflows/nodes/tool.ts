@@ -17,9 +17,9 @@ export const tool: Kind = {
     const config = component.config as ToolConfig
     const input = call.input ?? {}
     if (config.implementation_type !== 'workflow') {
-      return {
-        output: await running(call, (means) => runTool(config, input, { ...means, fetch: fetchOf(call, means) })),
-      }
+      const output = await running(call, (means) => runTool(config, input, { ...means, fetch: fetchOf(call, means) }))
+      if (call.tells.tools) call.log([{ level: 'info', text: JSON.stringify(output), at: call.now.getTime() }])
+      return { output }
     }
     await running(call, async () => assertArguments(config, input))
     return beginChild({ ...call, input }, config.implementation_ref, 'cancel')

@@ -169,6 +169,7 @@ class Flow(types.ModuleType):
     connector_instances = Namespace('connector_instances')
     datasets = Namespace('datasets')
     gateway = Namespace('gateway')
+    metrics = Namespace('metrics')
     secrets = Namespace('secrets')
     services = Namespace('services')
     state = Namespace('state')
