@@ -72,7 +72,7 @@ export class Call {
     // These have one answer, whatever is asked.
     if (this.mouth === 'embeddings' || this.mouth === 'rerank') outline.stream = false
     const created = Math.floor(this.#plane.clock.now().getTime() / 1000)
-    const wish = { mouth: this.mouth, body, outline, id: this.id, created }
+    const wish = { mouth: this.mouth, body, outline, headers: this.asked.headers, id: this.id, created }
     this.wish = wish
     const key = outline.stream ? undefined : keyOf(this.asked)
     if (key === undefined) return this.#rule(pass, wish)

@@ -115,7 +115,8 @@ function match(plane: Plane, asked: Asked, reply: Reply, collect: Collect) {
   }
 }
 
-/** The body is collected while it is found out who calls; who may not is answered before it is read. */
+/** The body is collected while it is found out who calls; who may not is answered before it is read. Node throws away
+ *  what still comes of it, so that the client is not cut off while it sends and reads its answer. */
 function read(plane: Plane, mouth: MouthName, asked: Asked, reply: Reply, collect: Collect): void {
   if (Number(asked.headers['content-length'] ?? 0) > BODY_BYTES_MAX) throw tooLarge()
   const pass = plane.signIn.of(credentialsOf(asked))
@@ -165,8 +166,6 @@ function refuse(plane: Plane, mouth: MouthName, asked: Asked, reply: Reply, thro
   const fault = isTold ? thrown.fault : internal
   const headers: Headers = { ...faultHeaders(fault), 'x-request-id': asked.request_id, 'cache-control': 'no-store' }
   if (fault.status === 405) headers.allow = fault.param ?? ''
-  // What is still on its way of the body is not read.
-  if (asked.method === 'POST' && asked.body.length === 0) headers.connection = 'close'
   const body = JSON.stringify(faultBody(mouth, { ...fault, param: undefined }, asked.request_id))
   reply.send(fault.status, headers, body)
   plane.noted(mouth, fault.status, (performance.now() - asked.began) / 1000)

@@ -25,6 +25,7 @@ const wish: Wish = {
   mouth: 'chat',
   body: { model: 'p/m', messages: [], stream: true },
   outline: { model: 'p/m', stream: true, n: 1, output_tokens_max: null, input_tokens_max: 1, text_bytes: 0 },
+  headers: {},
   id: 'id',
   created: 1,
 }
@@ -64,4 +65,10 @@ test('words like usage and error in what is said hide nothing and break nothing'
   const stream = passage()
   assert.equal(stream.push(Buffer.from(text)).toString(), text)
   assert.deepEqual([stream.usage, stream.fault], [undefined, undefined])
+})
+
+test('what a client asks for by headers reaches the provider, and nothing else of them does', () => {
+  const headers = { 'openai-beta': 'assistants=v2', cookie: 'c', authorization: 'Bearer fl_x' }
+  const { outgoing } = nativeWay(flow.native.chat as Native, stop, { ...wish, headers }, null)
+  assert.deepEqual(outgoing.headers, { 'openai-beta': 'assistants=v2' })
 })

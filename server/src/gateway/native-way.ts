@@ -3,7 +3,7 @@
 
 import type { Fault, JsonObject, MouthName, Usage } from './hub.ts'
 import { broken, interrupted } from './providers/faults.ts'
-import type { Native, StreamPiece } from './providers/provider.ts'
+import type { Native, Outgoing, StreamPiece } from './providers/provider.ts'
 import { objectOf, parsed } from './providers/read.ts'
 import type { Stop } from './route.ts'
 import { failEvent } from './speaking.ts'
@@ -13,10 +13,18 @@ import type { Answered, Passage, Way, Wish } from './ways.ts'
 export function nativeWay(native: Native, stop: Stop, wish: Wish, output_tokens_max: number | null): Way {
   const body = bounded(wish, output_tokens_max)
   return {
-    outgoing: native.request(stop.provider, stop.model, body),
+    outgoing: withBetas(native.request(stop.provider, stop.model, body), wish),
     answer: (bytes) => answerOf(native, stop, wish, bytes),
     stream: () => new NativePassage(native, stop, wish),
   }
+}
+
+/** What a client asks for by headers, in the formats that have such: it reaches the provider as the body does. */
+const betas = ['anthropic-beta', 'anthropic-version', 'openai-beta']
+
+function withBetas(outgoing: Outgoing, { headers }: Wish): Outgoing {
+  const asked = betas.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]]]))
+  return asked.length === 0 ? outgoing : { ...outgoing, headers: { ...outgoing.headers, ...Object.fromEntries(asked) } }
 }
 
 /** Up to here reading an answer costs next to nothing, and shows that it is whole. */

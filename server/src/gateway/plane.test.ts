@@ -175,3 +175,19 @@ test('whoever may only look may not call', async () => {
   const viewer = await member('viewer')
   await assert.rejects(socket.withOptions({ apiKey: viewer.api_key }).models.list(), { status: 403 })
 })
+
+test('what is too large, or comes from nobody, is refused while it is still being sent', async () => {
+  const large = new Uint8Array(40 * 1024 * 1024).fill(0x20)
+  const send = (key: string, body: Uint8Array<ArrayBuffer> | ReadableStream, more: object = {}) =>
+    globalThis.fetch(`http://127.0.0.1:${listening.port}/api/v1/gateway/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body,
+      ...more,
+    })
+  assert.equal((await send(admin.api_key, large)).status, 413)
+  assert.equal((await send('nobody', large)).status, 413)
+  assert.equal((await send('nobody', large.subarray(0, 20 * 1024 * 1024))).status, 401)
+  const pieces = ReadableStream.from(Array.from({ length: 40 }, () => large.subarray(0, 1024 * 1024)))
+  assert.equal((await send(admin.api_key, pieces, { duplex: 'half' })).status, 413)
+})

@@ -88,7 +88,10 @@ export class RequestReply implements Reply {
         controller.enqueue(new Uint8Array(Buffer.from(first)))
       },
       pull: () => this.drained(),
-      cancel: (reason) => this.leave(reason),
+      cancel: (reason) => {
+        this.#controller = undefined
+        this.leave(reason)
+      },
     })
     this.#answer(new Response(stream, { status, headers: { ...headers, ...this.#more } }))
   }
@@ -110,6 +113,7 @@ export class RequestReply implements Reply {
     if (this.isGone) return
     this.isGone = true
     this.#fail(reason)
+    this.#controller?.error(reason)
     this.gone()
   }
 }

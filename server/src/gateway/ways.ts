@@ -18,6 +18,8 @@ export type Wish = {
   mouth: MouthName
   body: JsonObject
   outline: Outline
+  /** The client's, in lower case. */
+  headers: Record<string, string | undefined>
   /** Of the call, without a mouth's prefix. */
   id: string
   /** Seconds since 1970. */
