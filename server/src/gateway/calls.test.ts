@@ -331,3 +331,28 @@ test('credentials that are none are refused, and an address that goes on with th
   for (let i = 0; i < 70; i += 1) statuses.push((await call('nonsense', say('x'))).status)
   assert.equal(statuses.at(-1), 429)
 })
+
+test('models that an organization has not named are asked of their provider, and a list fails for nobody', async () => {
+  const { alice, admin } = await newOrganization()
+  const list = { models: ['gpt-x', 'gpt-y', 'whisper'].map((name) => ({ name: `models/${name}` })) }
+  const upstream = await openUpstream((response) =>
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(list)),
+  )
+  const { base_url } = upstream
+  const add = (name: string, more: { base_url: string; models?: string[] }) =>
+    alice.gateway.providers.create({ name, kind: 'gemini', skip_test: true, ...more })
+  await add('down', { base_url: 'http://127.0.0.1:9' })
+  await add('named', { base_url, models: ['one'] })
+  await add('open', { base_url, models: ['gpt-*', 'own'] })
+  const { plane } = newPlane()
+  const ids = async () => {
+    const headers = { authorization: `Bearer ${admin.api_key}` }
+    const response = await plane.respond(new Request(`http://flow.test${PREFIX}/models`, { headers }))
+    return ((await response.json()) as { data: { id: string }[] }).data.map(({ id }) => id)
+  }
+  const builtIn = ['flow/echo', 'flow/hash-embedding-384', 'flow/scripted']
+  const expected = [...builtIn, 'named/one', 'open/gpt-x', 'open/gpt-y', 'open/own']
+  assert.deepEqual(await ids(), expected)
+  assert.deepEqual(await ids(), expected)
+  assert.equal(upstream.got.length, 1)
+})

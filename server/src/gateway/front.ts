@@ -136,7 +136,8 @@ function list(plane: Plane, asked: Asked, reply: Reply, speaks: MouthName): void
   if (asked.method !== 'GET' && asked.method !== 'HEAD') throw onlyBy('GET, HEAD')
   const work = async () => {
     const { caller }: Pass = await plane.signIn.of(credentialsOf(asked))
-    const answer = answerModels(await plane.policies.policyOf(caller.organization_id), asked.path.slice(8), speaks)
+    const policy = await plane.policies.policyOf(caller.organization_id)
+    const answer = await answerModels(policy, plane.catalog, asked.path.slice(8), speaks)
     const headers = {
       'content-type': 'application/json',
       'cache-control': 'no-store',

@@ -2,6 +2,7 @@
 
 import type { Platform } from '../context.ts'
 import { createBreakers } from './breaker.ts'
+import { createCatalog } from './catalog.ts'
 import { stopping } from './faults.ts'
 import { createForward } from './forward.ts'
 import { createFront, type Front } from './front.ts'
@@ -21,6 +22,7 @@ export function openPlane(platform: Platform, parts: { governor: Governor; noted
   const signIn = createSignIn(platform)
   const policies = openPolicies(platform)
   const flow = createFlow(() => clock.now().getTime())
+  const sendTo: Plane['sendTo'] = (kind) => (kind === 'flow' ? flow : forward.send)
   const running: Plane['running'] = new Set()
   const plane: Plane = {
     ...parts,
@@ -29,10 +31,11 @@ export function openPlane(platform: Platform, parts: { governor: Governor; noted
     log,
     signIn,
     replays: createReplays(platform),
+    catalog: createCatalog(sendTo, clock),
     breakers: createBreakers(),
     running,
     chance: Math.random,
-    sendTo: (kind) => (kind === 'flow' ? flow : forward.send),
+    sendTo,
   }
   const stop = () => setTimeout(() => endAll(running), LAST_WORDS_MS).unref()
   platform.stopping.addEventListener('abort', stop, { once: true })

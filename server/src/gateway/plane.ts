@@ -3,6 +3,7 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../context.ts'
 import type { Breakers } from './breaker.ts'
+import type { Catalog } from './catalog.ts'
 import type { Send } from './forward.ts'
 import type { Fault, MouthName } from './hub.ts'
 import type { Policies } from './policies.ts'
@@ -18,6 +19,7 @@ export type Plane = {
   policies: Pick<Policies, 'policyOf'>
   governor: Governor
   replays: Replays
+  catalog: Catalog
   breakers: Breakers
   /** The calls under way, each by what ends it. */
   running: Set<(fault: Fault) => void>

@@ -47,6 +47,7 @@ type Known = Pass & {
 export function createSignIn(platform: Platform): SignIn {
   const byCredential = new Map<string, Known>()
   const unsettled = new Map<string, number>()
+  const reading = new Map<string, { era: number; known: Promise<Known> }>()
   const wrong = new WrongOnes()
   let changes = 0
   const now = () => platform.clock.now().getTime()
@@ -110,7 +111,16 @@ export function createSignIn(platform: Platform): SignIn {
       const at = now()
       const isFresh = known && at - known.read_at < FRESH_MS && at < known.expires_at
       if (isFresh && (unsettled.size === 0 || isSettled(known.caller, at))) return known
-      return read(key, credentials, known)
+      // All that come at once wait for one reading, unless something has just changed.
+      const shared = unsettled.size === 0 ? reading.get(key) : undefined
+      if (shared?.era === changes) return shared.known
+      const one = { era: changes, known: read(key, credentials, known) }
+      const forget = () => {
+        if (reading.get(key) === one) reading.delete(key)
+      }
+      one.known.then(forget, forget)
+      reading.set(key, one)
+      return one.known
     },
     async close() {
       stopHearing()
@@ -188,7 +198,7 @@ class WrongOnes {
   #since = 0
 
   check(address: string, now: number): void {
-    if (now - this.#since > 60_000) this.#counts.clear()
+    if (now - this.#since > 60_000 || this.#counts.size > KNOWN_MAX) this.#counts.clear()
     if ((this.#counts.get(address) ?? 0) < WRONG_PER_MINUTE) return
     const seconds = Math.max(1, Math.ceil((this.#since + 60_000 - now) / 1000))
     throw new Refusal({

@@ -1,0 +1,85 @@
+/** Which models a provider has, where an organization has not named them: asked of the provider itself when somebody
+ *  lists models, and remembered for a while. A provider that does not answer in time is listed by what was known of it;
+ *  nobody's list fails for that. */
+
+import type { Clock } from '../context.ts'
+import type { Send } from './forward.ts'
+import type { Provider } from './policy.ts'
+import { adapters } from './providers/adapters.ts'
+import type { ProviderKind } from './providers/provider.ts'
+import { objectOf, parsed } from './providers/read.ts'
+
+const FRESH_MS = 600_000
+const FAILED_FRESH_MS = 30_000
+const WAIT_MS = 3_000
+const ANSWER_BYTES_MAX = 8 * 1024 * 1024
+const MODELS_MAX = 5_000
+
+export type Catalog = {
+  /** The names of its models, without the provider's. */
+  of(provider: Provider): string[] | Promise<string[]>
+}
+
+type Known = { names: string[]; until: number; reading?: Promise<string[]> | undefined }
+
+export function createCatalog(sendTo: (kind: ProviderKind) => Send, clock: Clock): Catalog {
+  // Another key or address is another object.
+  const byProvider = new WeakMap<Provider, Known>()
+  return {
+    of(provider) {
+      const now = clock.now().getTime()
+      const known = byProvider.get(provider) ?? { names: [], until: 0 }
+      byProvider.set(provider, known)
+      if (now < known.until) return known.names
+      known.reading ??= ask(sendTo(provider.kind), provider, clock.now()).then((names) => {
+        known.reading = undefined
+        known.until = now + (names ? FRESH_MS : FAILED_FRESH_MS)
+        known.names = names ?? known.names
+        return known.names
+      })
+      return known.reading
+    },
+  }
+}
+
+/** Undefined when it could not be asked. */
+async function ask(send: Send, provider: Provider, now: Date): Promise<string[] | undefined> {
+  const adapter = adapters[provider.kind]
+  if (!adapter) return undefined
+  try {
+    const outgoing = adapter.models.request(provider)
+    const text = await answerTo(send, adapter.sign ? await adapter.sign(outgoing, provider, now) : outgoing)
+    return text === undefined ? undefined : namesIn(adapter.models.answer(objectOf(parsed(text))))
+  } catch {
+    return undefined
+  }
+}
+
+const namesIn = (models: { id: string }[]): string[] => models.slice(0, MODELS_MAX).map(({ id }) => id)
+
+/** The body of a success. */
+function answerTo(send: Send, outgoing: Parameters<Send>[0]): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const pieces: Buffer[] = []
+    let length = 0
+    const done = (text?: string) => {
+      clearTimeout(timer)
+      flight.abort()
+      resolve(text)
+    }
+    const flight = send(outgoing, 1, {
+      sent: () => {},
+      head: (status) => {
+        if (status !== 200) done()
+      },
+      data: (piece) => {
+        length += piece.length
+        pieces.push(piece)
+        if (length > ANSWER_BYTES_MAX) done()
+      },
+      end: () => done(Buffer.concat(pieces).toString()),
+      fail: () => done(),
+    })
+    const timer = setTimeout(done, WAIT_MS)
+  })
+}
