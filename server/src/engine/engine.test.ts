@@ -266,3 +266,37 @@ const waiting = async () =>
       sql`select count(*)::int as count from pgboss.job where state < 'completed'`,
     )
   ).count
+
+const crowd = defineRun({
+  name: 'test.crowd',
+  lane: 'executions',
+  async work(_ctx, input: { of: string; until: string }) {
+    called('crowd').push(input.of)
+    await until(() => called(input.until).length > 0)
+    called('over').push(input.of)
+  },
+})
+
+test('a workspace with hundreds of runs in line leaves places for those of others', async () => {
+  const [many, one, third] = [newId(), newId(), newId()]
+  const start = (workspace_id: string, input: { of: string; until: string }) =>
+    engine.start({ db: database.platform, organization_id: newId(), workspace_id }, crowd, input)
+  called('now').push(1)
+  await database.platform.tx(async (db) => {
+    for (let i = 0; i < 300; i++) {
+      await engine.start({ db, organization_id: newId(), workspace_id: many }, crowd, { of: 'many', until: 'free' })
+    }
+  })
+  await until(() => called('crowd').length >= 80)
+
+  await start(one, { of: 'one', until: 'now' })
+  await until(() => called('over').includes('one'))
+  await start(third, { of: 'third', until: 'now' })
+  await until(() => called('over').includes('third'))
+
+  assert.equal(called('over').includes('many'), false)
+  const atWork = called('crowd').filter((of) => of === 'many').length
+  assert.ok(atWork < 100, String(atWork))
+  called('free').push(1)
+  await until(() => called('over').length === 302)
+})

@@ -72,9 +72,10 @@ export async function openQueue(database: Database, log: Logger) {
         if (jobs.length > 0) await boss.insert(lane, jobs, { db: executor(db) })
       }
     },
-    /** Takes up to `limit` jobs that nobody has. */
-    async take(db: Db, lane: Lane, limit: number): Promise<Job[]> {
-      const jobs = await boss.fetch<Message>(lane, { batchSize: limit, db: executor(db) })
+    /** Takes up to `limit` jobs that nobody has, none of these workspaces. */
+    async take(db: Db, lane: Lane, limit: number, without: string[]): Promise<Job[]> {
+      const ignoreGroups = without.length > 0 ? without : null
+      const jobs = await boss.fetch<Message>(lane, { batchSize: limit, ignoreGroups, db: executor(db) })
       return jobs.map(({ id, data, retryCount }) => ({ id, lane, message: data, failures: retryCount }))
     },
     /** The jobs are done with. */
@@ -91,9 +92,12 @@ export async function openQueue(database: Database, log: Logger) {
   }
 }
 
-function jobOf({ message, retry }: Delivery) {
+function jobOf({ lane, message, retry }: Delivery) {
+  // Executions are shared out among workspaces; everything else comes in its order.
+  const group = lane === 'executions' && message.workspace_id ? { group: { id: message.workspace_id } } : {}
   return {
     data: message,
+    ...group,
     ...(message.priority === undefined ? {} : { priority: message.priority }),
     retryLimit: retry.max_attempts - 1,
     retryDelay: Math.ceil(retry.backoff_seconds),

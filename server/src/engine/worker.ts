@@ -35,6 +35,13 @@ export type Claim = {
 /** How many runs of a lane one process has at a time. */
 const places: Record<Lane, number> = { executions: 100, runs: 16, calls: 48 }
 const POLL_MS = 1000
+/** A workspace gets another place while it has at most so many times those that are free. So one alone has nearly all,
+ *  several have equal shares, and there is always a place for one more. */
+const SHARE = 8
+/** Looking past what a crowd has in line takes the longer the more there is: it is not done more often, and the database
+ *  is at it for a tenth of the time at most. */
+const SIFT_MS = 50
+const SIFT_SHARE = 10
 /** How often claims are looked for that nobody attends to. */
 const STRAYS_MS = 2000
 /** How long a run that is not known here rests, so that others get to take it. */
@@ -43,8 +50,9 @@ const UNKNOWN_MS = 2000
 const THROWN_SECONDS_MAX = 60
 
 type Held = { run_id: string; token: number; job: Job; abort: AbortController; heard: () => void; has_news: boolean }
-/** `has_more`: when it was last looked, jobs were left for which there was no place. */
-type Taking = { is_on: boolean; again: boolean; has_more: boolean }
+/** `has_more`: when it was last looked, jobs were left for which there was no place. `sift_at`: when it may be looked
+ *  again for jobs of others than those who have their share; `later` does. */
+type Taking = { is_on: boolean; again: boolean; has_more: boolean; sift_at: number; later?: NodeJS.Timeout }
 type Letting = { held: Held; outcome: Outcome }
 export type Worker = ReturnType<typeof openWorker>
 
@@ -60,7 +68,9 @@ type Parts = {
 export function openWorker({ database, log, clock, queue, replica, runOf }: Parts) {
   const held = new Map<string, Held>()
   const stopping = new AbortController()
-  const taking = new Map<Lane, Taking>(lanes.map((lane) => [lane, { is_on: false, again: false, has_more: false }]))
+  const taking = new Map<Lane, Taking>(
+    lanes.map((lane) => [lane, { is_on: false, again: false, has_more: false, sift_at: 0 }]),
+  )
   let platform: Platform | undefined
   let timers: NodeJS.Timeout[] = []
   let strays = new Set<number>()
@@ -78,8 +88,16 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       while (state.again && !stopping.signal.aborted) {
         state.again = false
         const limit = batchOf(free(lane))
-        state.has_more = limit === 0 || (await take(lane, limit)) === limit
-        if (state.has_more && limit > 0) state.again = true
+        state.has_more = true
+        if (limit === 0) break
+        const served = servedOf(lane)
+        if (served.length > 0 && isTooSoon(lane, state)) break
+        const began = performance.now()
+        const count = await take(lane, limit, served)
+        const took_ms = performance.now() - began
+        if (served.length > 0) state.sift_at = performance.now() + Math.max(SIFT_MS, SIFT_SHARE * took_ms)
+        state.has_more = count === limit || served.length > 0
+        if (count === limit) state.again = true
       }
     } catch (err) {
       log.error({ err }, 'the engine could not take runs from the queue')
@@ -87,10 +105,33 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
     state.is_on = false
   }
 
-  const take = async (lane: Lane, limit: number): Promise<number> => {
+  /** The workspaces that have their share of a lane's places. */
+  const servedOf = (lane: Lane): string[] => {
+    if (lane !== 'executions') return []
+    const counts = new Map<string, number>()
+    for (const { job } of held.values()) {
+      const { workspace_id } = job.message
+      if (job.lane === lane && workspace_id) counts.set(workspace_id, (counts.get(workspace_id) ?? 0) + 1)
+    }
+    const most = SHARE * free(lane)
+    return [...counts].filter(([, count]) => count > most).map(([workspace_id]) => workspace_id)
+  }
+
+  /** If it is, it is looked again when it no longer is. */
+  const isTooSoon = (lane: Lane, state: Taking): boolean => {
+    const left_ms = state.sift_at - performance.now()
+    if (left_ms <= 0) return false
+    state.later ??= setTimeout(() => {
+      state.later = undefined
+      void fill(lane)
+    }, left_ms).unref()
+    return true
+  }
+
+  const take = async (lane: Lane, limit: number, without: string[]): Promise<number> => {
     const replica_id = replica.id()
     const { jobs, mine } = await database.platform.tx(async (db) => {
-      const jobs = await queue.take(db, lane, limit)
+      const jobs = await queue.take(db, lane, limit, without)
       const byRun = new Map(jobs.map((job) => [job.message.run_id, job]))
       if (jobs.length === 0) return { jobs, mine: [] }
       // None at all: the others have given this process up, and with it whatever it would claim.
@@ -321,6 +362,7 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
     },
     async stop(deadline_ms: number): Promise<void> {
       for (const timer of timers) clearInterval(timer)
+      for (const { later } of taking.values()) clearTimeout(later)
       stopping.abort()
       const until = performance.now() + deadline_ms
       while ((held.size > 0 || [...taking.values()].some(({ is_on }) => is_on)) && performance.now() < until) {
