@@ -2,6 +2,7 @@
  *  chunk is read only when a cheap look finds usage, an error or an end in it, or when it does not look like JSON. */
 
 import type { Fault, JsonObject, MouthName, Usage } from './hub.ts'
+import { isPlain, textIn, writtenIn } from './look.ts'
 import { broken, interrupted } from './providers/faults.ts'
 import type { Native, Outgoing, StreamPiece } from './providers/provider.ts'
 import { objectOf, parsed } from './providers/read.ts'
@@ -59,7 +60,7 @@ function answerOf(native: Native, stop: Stop, wish: Wish, bytes: Buffer): Answer
   if (typeof said.message === 'string')
     throw broken(`${stop.provider.name} answered: ${said.message}`, 'upstream_failed')
   const told = native.usageOf(answer)
-  return { body: bytes, usage: told, text_bytes: told ? 0 : textBytes(wish.mouth, bytes).bytes }
+  return { body: bytes, usage: told, text_bytes: told ? 0 : textIn(wish.mouth, bytes.toString('latin1')).bytes }
 }
 
 /** The usage of a long answer without reading the rest: within a JSON string its quotes would be escaped. */
@@ -74,11 +75,6 @@ function usageLookedFor(native: Native, bytes: Buffer): Usage | undefined {
   }
   return undefined
 }
-
-const LF = 0x0a
-const BRACE = 0x7d
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
 
 class NativePassage implements Passage {
   fault: Fault | undefined
@@ -106,11 +102,11 @@ class NativePassage implements Passage {
   push(chunk: Buffer): Buffer {
     const events = this.#cut(chunk)
     if (events.length === 0) return events
-    const { mouth } = this.#wish
-    const { bytes, deltas } = mouth === 'chat' ? deltaBytes(events) : textBytes(mouth, events)
+    const text = events.toString('latin1')
+    const { bytes, deltas } = writtenIn(this.#wish.mouth, text)
     this.#text_bytes += bytes
     this.#deltas += deltas
-    const told = isPlain(events) ? events : this.#look(events)
+    const told = isPlain(this.#wish.mouth, text) ? events : this.#look(events)
     if (told.length > 0) this.#hasSaid = true
     return told
   }
@@ -165,81 +161,4 @@ class NativePassage implements Passage {
     if (this.#native.ends(piece)) this.#isEnded = true
     return this.#native.hides?.(this.#wish.body, piece) ?? false
   }
-}
-
-/** Whether each event ends like JSON and none tells usage, an error or an end. */
-function isPlain(events: Buffer): boolean {
-  for (let end = events.indexOf('\n\n'); end >= 0; end = events.indexOf('\n\n', end + 2)) {
-    if (events[end - 1] !== BRACE) return false
-  }
-  if (events[events.length - 1] !== LF || events[events.length - 2] !== LF) return false
-  if (events.includes('"error"') || events.includes('_stop"') || events.includes('"usage":{')) return false
-  return !events.includes('"usage": {') && !events.includes('"type":"response.')
-}
-
-type Written = { bytes: number; deltas: number }
-
-const COLON = 0x3a
-const COMMA = 0x2c
-/** Behind these ends what a delta has open. */
-const opens = (byte: number | undefined) => byte === 0x7b || byte === 0x5b
-const closes = (byte: number | undefined) => byte === BRACE || byte === 0x5d
-const DELTA = '"delta":'
-const ROLE = '"role"'
-
-/** How much text the deltas of a chat have, without reading them: the values that are strings, but for the role. */
-function deltaBytes(events: Buffer): Written {
-  let bytes = 0
-  let deltas = 0
-  for (let at = events.indexOf(DELTA); at >= 0; at = events.indexOf(DELTA, at)) {
-    at = events.indexOf('{', at + DELTA.length) + 1
-    if (at === 0) break
-    const before = bytes
-    let isValue = false
-    let isRole = false
-    for (let depth = 1; depth > 0 && at < events.length; at += 1) {
-      const byte = events[at]
-      if (opens(byte)) depth += 1
-      else if (closes(byte)) depth -= 1
-      if (byte === COLON) isValue = true
-      else if (byte === COMMA || opens(byte)) isValue = false
-      if (byte !== QUOTE) continue
-      const start = at
-      at = endOfText(events, at + 1)
-      if (!isValue) isRole = at - start === 5 && events.toString('latin1', start, at + 1) === ROLE
-      else if (!isRole) bytes += at - start - 1
-    }
-    if (bytes > before) deltas += 1
-  }
-  return { bytes, deltas }
-}
-
-/** Where the string that begins here has its closing quote. */
-function endOfText(json: Buffer, from: number): number {
-  let at = from
-  while (at < json.length && json[at] !== QUOTE) at += json[at] === BACKSLASH ? 2 : 1
-  return at
-}
-
-const written: Partial<Record<MouthName, string[]>> = {
-  chat: ['"content":"', '"arguments":"', '"reasoning_content":"', '"reasoning":"', '"refusal":"'],
-  completions: ['"text":"'],
-  responses: ['"delta":"', '"text":"'],
-  messages: ['"text":"', '"thinking":"', '"partial_json":"'],
-}
-
-/** How much text is in it, and in how many pieces, without reading it. */
-function textBytes(mouth: MouthName, json: Buffer): Written {
-  let bytes = 0
-  let deltas = 0
-  for (const key of written[mouth] ?? []) {
-    for (let at = json.indexOf(key); at >= 0; at = json.indexOf(key, at)) {
-      at += key.length
-      const start = at
-      at = endOfText(json, at)
-      bytes += at - start
-      if (at > start) deltas += 1
-    }
-  }
-  return { bytes, deltas }
 }
