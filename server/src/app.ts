@@ -72,7 +72,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   app.all(`${plane.prefix}/*`, (c) => plane.respond(c.req.raw, peerOf(c.env)))
   const { actorWith } = auth
   const doors = { actorWith, may, solutionsWith, resolve: components.resolve, note: audit.note }
-  platform.asking.answerWith(answererOf(platform, doors, offersOf({ servedAs })))
+  platform.asking.answerWith(answererOf(platform, doors, offersOf({ servedAs }, plane)))
 
   mountDocs(app)
   open()

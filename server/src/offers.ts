@@ -2,10 +2,14 @@
  *  adds its line here; what is not there yet says so. */
 
 import { contract as all } from '@flow/contract'
+import { type ErrorCode, statusOfCode } from '@flow/contract/common'
 import type { Parsed } from '@flow/contract/operation'
 import type { workflows as contract } from '@flow/contract/workflows'
+import { z } from 'zod'
 import { executeBlock, executing } from './components/components.ts'
 import type { Context } from './context.ts'
+import { Failure } from './failure.ts'
+import type { DataPlane } from './gateway/gateway.ts'
 import type { Edge } from './http/edge.ts'
 import type { Offer, Offers } from './http/inside.ts'
 import { settled } from './workflows/workflows.ts'
@@ -27,9 +31,6 @@ const missing: Record<string, string> = {
   'agents.execute': 'This platform has no agents yet.',
   'connector_instances.execute': 'This platform has no connectors yet.',
   'datasets.query': 'This platform has no datasets yet.',
-  'gateway.chat_completion': 'Code cannot call the AI gateway yet.',
-  'gateway.embeddings': 'Code cannot call the AI gateway yet.',
-  'gateway.models': 'Code cannot call the AI gateway yet.',
   'secrets.get':
     'This platform keeps no secrets for code yet. Give the code what it needs as an input that its schema marks as secret.',
   'services.invoke': 'This platform has no hosted services yet.',
@@ -60,8 +61,59 @@ const block: Offer = {
   own_transactions: true,
 }
 
-export function offersOf({ servedAs }: Pick<Edge, 'servedAs'>): Offers {
+/** What is asked of models, and where it stands in the gateway. */
+const mouths: Record<string, string> = {
+  chat_completion: '/chat/completions',
+  completion: '/completions',
+  embeddings: '/embeddings',
+  messages: '/messages',
+  models: '/models',
+  rerank: '/rerank',
+  responses: '/responses',
+}
+
+const called = z.looseObject({
+  model: z.string().min(1).max(300),
+  stream: z.literal(false, 'Code is given whole answers: leave "stream" out.').optional(),
+})
+
+function gatewayOffer(plane: Plane, name: string, path: string): Offer {
+  const isList = path === '/models'
+  const input = isList ? z.object({}).strict() : called
+  const about = { permission: 'solutions.write', summary: 'Call a model.', input, output: z.unknown() } as const
+  return {
+    domain: 'gateway',
+    name,
+    operation: { method: isList ? 'GET' : 'POST', path: `/gateway/v1${path}`, ...about },
+    schema: input,
+    call: (ctx, body) => askGateway(plane, ctx, path, isList ? undefined : (body as object)),
+    own_transactions: true,
+    is_recorded: true,
+  }
+}
+
+async function askGateway(plane: Plane, ctx: Context, path: string, body: object | undefined): Promise<unknown> {
+  const { organization_id, workspace_id, actor, request_id, signal, inside } = ctx
+  const key_id = actor.kind === 'user' ? null : actor.id
+  const caller = { organization_id, workspace_id, user_id: actor.user_id, key_id }
+  // Who may is found out with each call of code; none lasts longer than that.
+  const pass = { caller, actor_id: actor.id, follow: () => () => {} }
+  const question = { path, body, pass, request_id, signal }
+  const first = await plane.ask({ ...question, idempotency_key: inside?.run_key })
+  // A key that is held may have been left by a process that was killed: then the model is asked again.
+  const response = first.status === 409 ? await plane.ask(question) : first
+  const answer = JSON.parse(await response.text()) as { error?: { message?: string } }
+  if (response.ok) return answer
+  const known = Object.entries(statusOfCode).find(([, status]) => status === response.status)
+  const code = (known?.[0] ?? (response.status < 500 ? 'BAD_REQUEST' : 'UPSTREAM_FAILED')) as ErrorCode
+  throw new Failure(code, answer.error?.message ?? `The gateway answered ${response.status}.`)
+}
+
+type Plane = Pick<DataPlane, 'ask'>
+
+export function offersOf({ servedAs }: Pick<Edge, 'servedAs'>, plane: Plane): Offers {
   const offers: Offers = { ...missing, 'workflows.wait': waiting, 'code_blocks.execute': block }
+  for (const [name, path] of Object.entries(mouths)) offers[`gateway.${name}`] = gatewayOffer(plane, name, path)
   for (const [domain, { names, operations: listed }] of Object.entries(operations)) {
     for (const name of listed) offers[`${domain}.${snake(name)}`] = { ...servedAs(domain, name), names }
   }

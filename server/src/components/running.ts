@@ -108,6 +108,9 @@ async function callCode(
   tell: (verdict: Verdict) => void,
 ): Promise<unknown> {
   const { signal } = asker
+  // What is still asked when the code has ended is for nobody.
+  const over = new AbortController()
+  const asking = { ...asker, signal: AbortSignal.any([signal, over.signal]) }
   const config = block.config as CodeBlockConfig
   const refusal = languageFault(config.language)
   if (refusal) throw new RunFailure('LANGUAGE_UNAVAILABLE', refusal)
@@ -136,12 +139,15 @@ async function callCode(
       context: () => ({ workspace_id: ctx.workspace_id ?? null, execution_id: null, workflow_id: null, node_id: null }),
       // What is tried is not measured.
       measure: () => {},
-      ask: (method, args) => ctx.platform.asking.ask({ method, args, asker }),
+      ask: (method, args) => ctx.platform.asking.ask({ method, args, asker: asking }),
     }),
   }
-  const verdict = await ctx.platform.sandbox.run(job).catch((error: unknown) => {
-    throw error instanceof SandboxUnavailable ? unavailable(error.message) : error
-  })
+  const verdict = await ctx.platform.sandbox
+    .run(job)
+    .catch((error: unknown) => {
+      throw error instanceof SandboxUnavailable ? unavailable(error.message) : error
+    })
+    .finally(() => over.abort())
   tell(verdict)
   if (verdict.status === 'error') {
     const { code, message, ...place } = verdict.error

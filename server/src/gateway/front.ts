@@ -26,6 +26,19 @@ export type Front = {
   prefix: string
   answer(request: IncomingMessage, response: ServerResponse): void
   respond(request: Request, peer?: string): Promise<Response>
+  /** From inside: whoever calls is known already. */
+  ask(question: Question): Promise<Response>
+}
+
+/** A call that is made in the process; without a body it lists what there is. */
+export type Question = {
+  /** Below the prefix: `/chat/completions`. */
+  path: string
+  body?: object
+  pass: Pass
+  request_id: string
+  signal: AbortSignal
+  idempotency_key?: string
 }
 
 type Settings = Pick<Config, 'cors_origins' | 'trust_proxy'>
@@ -62,6 +75,18 @@ export function createFront(plane: Plane, settings: Settings): Front {
           () => reply.leave(),
         )
       })
+      return reply.response
+    },
+    ask({ path, body, pass, request_id, signal, idempotency_key }) {
+      const headers: Asked['headers'] = { 'content-type': 'application/json', 'idempotency-key': idempotency_key }
+      const text = Buffer.from(body ? JSON.stringify(body) : '')
+      const method = body ? 'POST' : 'GET'
+      const began = performance.now()
+      const asked: Asked = { method, path, headers, body: text, request_id, address: 'local', began }
+      const reply = new RequestReply(signal, undefined)
+      const mouth = mouths[path]
+      if (mouth) new Call(plane, mouth, asked, reply, readJson).run(pass)
+      else list(plane, asked, reply, 'chat', pass)
       return reply.response
     },
   }
@@ -132,10 +157,10 @@ function read(plane: Plane, mouth: MouthName, asked: Asked, reply: Reply, collec
   )
 }
 
-function list(plane: Plane, asked: Asked, reply: Reply, speaks: MouthName): void {
+function list(plane: Plane, asked: Asked, reply: Reply, speaks: MouthName, known?: Pass): void {
   if (asked.method !== 'GET' && asked.method !== 'HEAD') throw onlyBy('GET, HEAD')
   const work = async () => {
-    const { caller }: Pass = await plane.signIn.of(credentialsOf(asked))
+    const { caller }: Pass = known ?? (await plane.signIn.of(credentialsOf(asked)))
     const policy = await plane.policies.policyOf(caller.organization_id)
     const answer = await answerModels(policy, plane.catalog, asked.path.slice(8), speaks)
     const headers = {

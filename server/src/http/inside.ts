@@ -32,6 +32,8 @@ export type Offer = {
   wait?: (ctx: Context, answer: unknown) => Promise<unknown>
   /** It waits for something while it works, or writes nothing of its own: no transaction is opened around it. */
   own_transactions: boolean
+  /** It keeps a record of its own: the audit log is told nothing. */
+  is_recorded?: true
   /** Fields that may name a component by its slug, and the type of what they name. */
   names?: Record<string, ComponentType>
 }
@@ -100,7 +102,7 @@ async function answerTo(
     if (isRead) return { ctx: asking, result: await offer.call(asking, input) }
     if (offer.own_transactions) {
       const result = await offer.call(asking, input)
-      await doors.note(ctx.db, noteWith(offer, asking, input, result))
+      if (!offer.is_recorded) await doors.note(ctx.db, noteWith(offer, asking, input, result))
       return { ctx: asking, result }
     }
     const result = await ctx.db.tx(async (db) => {
@@ -116,7 +118,7 @@ async function answerTo(
   } catch (thrown) {
     asker.signal.throwIfAborted()
     const failure = problemOf(thrown, ctx.log)
-    if (!isRead) await noteRefusal(offer, asking, doors, failure)
+    if (!isRead && !offer.is_recorded) await noteRefusal(offer, asking, doors, failure)
     throw failure
   }
 }

@@ -170,7 +170,7 @@ test('what is not there yet, or not at all, is refused with a sentence, in every
   const outputs = await inBoth(alice, {
     javascript: `${refusing.javascript}export const main = async () => [
       ...await Promise.all([
-        flow.gateway.chatCompletion({ model: 'flow/echo', messages: [] }),
+        flow.vectorIndexes.search({ index_id: 'a' }),
         flow.agents.execute({ agent_id: 'a' }),
         flow.secrets.get({ name: 'a' }),
         flow.workflows.excute({ workflow_id: 'a' }),
@@ -189,7 +189,7 @@ import uuid
 def main():
     call = lambda method, args: lambda: flow.call(method, args)
     return [
-        refusal(flow.gateway.chat_completion, model='flow/echo', messages=[]),
+        refusal(flow.vector_indexes.search, index_id='a'),
         refusal(flow.agents.execute, agent_id='a'),
         refusal(flow.secrets.get, name='a'),
         refusal(flow.workflows.excute, workflow_id='a'),
@@ -214,7 +214,7 @@ def main():
       ...['VALIDATION_ERROR', 'VALIDATION_ERROR', 'NOT_FOUND', 'NOT_FOUND', 'BAD_REQUEST'],
     ],
   )
-  assert.match(told[0]?.[1] ?? '', /AI gateway/)
+  assert.match(told[0]?.[1] ?? '', /no vector indexes yet/)
   assert.match(told[3]?.[1] ?? '', /no "workflows\.excute" here; there are .*workflows\.execute/)
   assert.equal(told[6]?.[2], 'stray')
   assert.deepEqual(outputs[0]?.[11 as never], true)
@@ -381,4 +381,50 @@ test('a block that runs once at a time does so, whoever calls it', async () => {
 
   assert.equal(status, 'completed')
   assert.equal((await alice.state.get({ component_id, scope: 's', key: 'n' })).value, 7)
+})
+
+test('code calls models through the gateway, the same in every language', async () => {
+  const { alice } = await newOrganization()
+
+  const outputs = await inBoth(alice, {
+    javascript: `${refusing.javascript}export const main = async () => {
+      const messages = [{ role: 'user', content: 'Say hello.' }]
+      const chat = await flow.gateway.chatCompletion({ model: 'flow/echo', messages })
+      const { data } = await flow.gateway.embeddings({ model: 'flow/hash-embedding-384', input: 'hello' })
+      const models = await flow.gateway.models()
+      return [
+        chat.choices[0].message.content, data[0].embedding.length, models.object,
+        ...await Promise.all([
+          flow.gateway.chatCompletion({ model: 'flow/echo', messages, stream: true }),
+          flow.gateway.chatCompletion({ model: 'nobody/none', messages }),
+          flow.gateway.chatCompletion({ messages }),
+        ].map(async (call) => (await refusal(call))[0])),
+      ]
+    }`,
+    python: `${refusing.python}
+def main():
+    messages = [{'role': 'user', 'content': 'Say hello.'}]
+    chat = flow.gateway.chat_completion(model='flow/echo', messages=messages)
+    data = flow.gateway.embeddings(model='flow/hash-embedding-384', input='hello')['data']
+    models = flow.gateway.models()
+    ask = lambda **named: refusal(flow.gateway.chat_completion, messages=messages, **named)[0]
+    return [chat['choices'][0]['message']['content'], len(data[0]['embedding']), models['object'],
+            ask(model='flow/echo', stream=True), ask(model='nobody/none'), ask()]
+`,
+  })
+
+  assert.deepEqual(outputs[0], outputs[1])
+  const [said, length, object, ...refused] = outputs[0] as unknown[]
+  assert.match(String(said), /hello/)
+  assert.deepEqual([length, object, ...refused], [384, 'list', 'VALIDATION_ERROR', 'NOT_FOUND', 'VALIDATION_ERROR'])
+})
+
+test('what code has not waited for ends with it', async () => {
+  const { alice } = await newOrganization()
+  const asked = `const ask = () => flow.gateway.chatCompletion({ model: 'flow/echo', messages: [{ role: 'user', content: 'a' }] })`
+  await block(alice, 'leaves', `${asked}\nexport const main = () => { ask(); ask(); return 'gone' }`)
+
+  const { output } = await run(alice, { nodes: [node('leave', 'leaves')] })
+
+  assert.equal(output, 'gone')
 })

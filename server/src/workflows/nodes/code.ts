@@ -59,7 +59,9 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
     signal,
   }
   const run_key = idempotencyKey(call.about.execution_id, at.node.id, call.attempt, index)
-  const asker = askerOf(call, run_key)
+  // What is still asked when the code has ended is for nobody.
+  const over = new AbortController()
+  const asker = askerOf(call, run_key, AbortSignal.any([signal, over.signal]))
   const context = { ...call.about, attempt: call.attempt, ...(index === undefined ? {} : { index }) }
   const host = hostOf({
     network: block.config.network,
@@ -73,7 +75,8 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
     measure: (args) => call.measure(args),
     ask: (method, args) => call.platform.asking.ask({ method, args, asker }),
   })
-  const verdict = await patiently(() => call.platform.sandbox.run({ ...job, host }), signal)
+  const running = patiently(() => call.platform.sandbox.run({ ...job, host }), signal)
+  const verdict = await running.finally(() => over.abort())
   call.spend(verdict.duration_ms)
   const began = call.ctx.platform.clock.now().getTime() - verdict.duration_ms
   const hide = hidingOf(call, input)
@@ -90,7 +93,7 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
 }
 
 /** Code asks in the name of whoever started the execution, with the rights they have at that moment. */
-function askerOf({ ctx, about, depth, asked, signal }: NodeCall, run_key: string): Asker {
+function askerOf({ ctx, about, depth, asked }: NodeCall, run_key: string, signal: AbortSignal): Asker {
   const { execution_id, node_id } = about
   const sum = { asked: 0 }
   return {
