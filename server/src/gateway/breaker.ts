@@ -97,7 +97,7 @@ export class Breaker {
 
 export type Breakers = { of(provider: Provider, model: string): Breaker }
 
-/** Those of a process. Models are named by callers: only so many are remembered, the longest unused go first. */
+/** Those of a process. Models are named by callers: only so many are remembered, and the oldest go first. */
 export function createBreakers(): Breakers {
   const byTarget = new Map<string, Breaker>()
   return {

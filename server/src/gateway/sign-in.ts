@@ -183,7 +183,7 @@ function faultOf(failure: Failure): Fault {
   return { ...kind, message: failure.message, retry_after_seconds: failure.retry_after_seconds }
 }
 
-/** The longest unused has no follower, or it is a stream that is found again by its next call. */
+/** The oldest that nobody follows: its next call is read anew. */
 function forgetFirst(byCredential: Map<string, Known>): void {
   for (const [key, known] of byCredential) {
     if (known.followers.size > 0) continue
