@@ -4,9 +4,10 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { newOrganization, testFlow } from '../testing.ts'
 import { PREFIX } from './front.ts'
+import { chance } from './mouths/mouths-testing.ts'
 import { openPlane } from './open.ts'
 import type { CallRecord, Estimate, Ticket } from './policy.ts'
-import { delta, END, openUpstream, pause, says, streams } from './upstream-testing.ts'
+import { delta, END, openUpstream, pause, refuses, says, streams } from './upstream-testing.ts'
 
 const { platform, clock, client } = await testFlow({
   FLOW_ALLOWED_HOSTS: '127.0.0.1',
@@ -18,12 +19,16 @@ function newPlane(ticket: Partial<Ticket> = {}) {
   const records: CallRecord[] = []
   const estimates: Estimate[][] = []
   const told: { wake?: () => void } = {}
+  /** How often each admitted call was settled. */
+  const settlements: number[] = []
   const plane = openPlane(platform, {
     noted: () => {},
     governor: {
       admit(_policy, _caller, _call, given) {
         estimates.push(given)
+        const own = settlements.push(0) - 1
         const settle = (record: CallRecord) => {
+          settlements[own] = (settlements[own] ?? 0) + 1
           records.push(record)
           told.wake?.()
           return { nanocredits: 1_500_000_000 }
@@ -47,7 +52,7 @@ function newPlane(ticket: Partial<Ticket> = {}) {
     assert.ok(record)
     return record
   }
-  return { plane, call, noted, records, estimates }
+  return { plane, call, noted, records, estimates, settlements }
 }
 
 const say = (content: string, more: object = {}) => ({
@@ -355,4 +360,39 @@ test('models that an organization has not named are asked of their provider, and
   assert.deepEqual(await ids(), expected)
   assert.deepEqual(await ids(), expected)
   assert.equal(upstream.got.length, 1)
+})
+
+test('whatever providers and clients do, each admitted call is settled exactly once', async () => {
+  const { alice, admin } = await newOrganization()
+  const draw = chance(7)
+  const pick = <Value>(values: Value[]): Value => values[Math.floor(draw() * values.length)] as Value
+  const upstream = await openUpstream(async (response, got) => {
+    const kind = pick(['ok', 'ok', 'ok', 'refuse', 'hang', 'cut', 'malformed', 'slow'])
+    if (kind === 'refuse') return refuses(pick([400, 401, 429, 500, 503]))(response, got)
+    if (kind === 'hang') return undefined
+    if (got.body.stream !== true) return kind === 'cut' ? response.destroy() : says('Hello.')(response, got)
+    const rest = { ok: [END], cut: [], malformed: ['data: {"x\n\n', END], slow: [30, delta('b'), 30, END] }[kind] ?? [
+      END,
+    ]
+    return streams(delta('a '), delta('b '), ...rest)(response, got)
+  })
+  await alice.gateway.providers.create({ name: 'one', kind: 'openai', base_url: upstream.base_url, skip_test: true })
+  await alice.gateway.providers.create({ name: 'two', kind: 'openai', base_url: upstream.base_url, skip_test: true })
+  const targets = ['one', 'two'].map((provider) => ({ provider, model: 'm' }))
+  const timeouts_ms = { connect: 200, first_chunk: 200, between_chunks: 200, total: 500 }
+  await alice.gateway.routes.create({ name: 'both', targets, timeouts_ms, hedge_after_ms: 60 })
+  await alice.gateway.routes.create({ name: 'single', targets: targets.slice(1), timeouts_ms })
+  const { call, settlements } = newPlane()
+  const one = async () => {
+    const abort = new AbortController()
+    if (draw() < 0.4) setTimeout(() => abort.abort(), draw() * 120)
+    const body = say('x', { model: pick(['both', 'single']), stream: draw() < 0.6 })
+    const response = await call(admin.api_key, body, { signal: abort.signal })
+    await response.text()
+  }
+  await Promise.allSettled(Array.from({ length: 300 }, one))
+  await pause(100)
+
+  assert.ok(settlements.length >= 250)
+  assert.deepEqual([...new Set(settlements)], [1])
 })
