@@ -322,13 +322,13 @@ export const flow: Adapter = {
   fault: (status, headers, body) => {
     const said = objectOf(objectOf(parsed(body)).error)
     const retry_after_seconds = retryAfterOf(headers)
-    return faultOf(status, textOf(said.message) ?? `flow answered with ${status}.`, {
+    return faultOf(status, textOf(said.message) ?? `The provider answered with ${status}.`, {
       ...(typeof said.code === 'string' ? { code: said.code } : {}),
       ...(retry_after_seconds === undefined ? {} : { retry_after_seconds }),
     })
   },
   models: {
     request: (account) => ({ ...outgoingTo(account, '/models', {}), method: 'GET' }),
-    answer: () => flowModels.map((id) => ({ id, created: null })),
+    answer: (body) => objectsOf(body.data).flatMap(({ id }) => (typeof id === 'string' ? [{ id, created: null }] : [])),
   },
 }
