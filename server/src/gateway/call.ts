@@ -10,17 +10,18 @@
 import { newId } from '../context.ts'
 import { type Asker, Asking } from './asking.ts'
 import type { Attempt } from './attempt.ts'
+import { type Cached, cacheKeyOf, type Leading } from './cache.ts'
 import type { Asked, Headers, Reply } from './exchange.ts'
 import { internal, uncovered } from './faults.ts'
 import type { Fault, JsonObject, MouthName } from './hub.ts'
 import { Refusal } from './mouths/mouth.ts'
 import { outlineOf } from './mouths/outline.ts'
-import { type Counted, countedOf, recordOf } from './noting.ts'
+import { type Counted, countedOf, recordOf, usageOf } from './noting.ts'
 import type { Plane } from './plane.ts'
 import type { CallRecord, Policy, Ticket } from './policy.ts'
 import { ProviderFault } from './providers/provider.ts'
 import { type Held, type Kept, keyOf } from './replays.ts'
-import { estimatesOf, wayOf } from './route.ts'
+import { estimatesOf, type Way as Routed, wayOf } from './route.ts'
 import type { Pass } from './sign-in.ts'
 import { faultBody, faultHeaders } from './speaking.ts'
 import type { Answered, Wish } from './ways.ts'
@@ -37,6 +38,8 @@ export class Call {
   pass: Pass | undefined
   policy: Policy | undefined
   asking: Asking | undefined
+  /** The answer was given before. */
+  cached: Cached | undefined
   /** What the client was told, where it is kept. */
   told: (string | Buffer)[] = []
   readonly #plane: Plane
@@ -47,6 +50,8 @@ export class Call {
   #ticketHeaders: Headers = {}
   /** The idempotency key, from when it is held until the answer is stored with it. */
   #held: Held | undefined
+  /** Of the cache: others may wait for this answer. */
+  #leading: Leading | undefined
   #hasBegun = false
   #isOver = false
   #unfollow = () => {}
@@ -90,38 +95,63 @@ export class Call {
   }
 
   #rule(pass: Pass, wish: Wish) {
+    // The client went away while its key was looked for.
+    if (this.#isOver) return this.#held?.letGo()
     const policy = this.#plane.policies.policyOf(pass.caller.organization_id)
     this.#then(policy, (known) => this.#route(pass, wish, known))
   }
 
   #route(pass: Pass, wish: Wish, policy: Policy) {
     this.policy = policy
-    const { breakers, chance, governor } = this.#plane
-    const { model, stream } = wish.outline
+    const { breakers, chance } = this.#plane
     const now = performance.now()
-    const routed = wayOf(policy, model, {
+    const routed = wayOf(policy, wish.outline.model, {
       chance: chance(),
       firstChunkMs: (provider, name) => breakers.of(provider, name).firstChunkMs(now),
     })
     if (!('stops' in routed)) throw new Refusal(routed)
 
-    const { request_id, headers } = this.asked
-    const start = { id: this.id, request_id, mouth: this.mouth, model, is_stream: stream }
-    const estimates = estimatesOf(policy, routed.stops, wish.outline)
-    this.#then(governor.admit(policy, pass.caller, start, estimates), (ticket) => {
-      this.asking = new Asking(this.#plane, routed, wish, ticket, this.#asker, headers.traceparent)
-      this.#admitted(pass, ticket, this.asking)
+    const key = cacheKeyOf(pass, policy, wish, this.asked.body, routed.route.cache_seconds)
+    if (!key) return this.#admit(pass, wish, policy, routed)
+    this.#then(this.#plane.cache.find(key), (found) => {
+      if ('body' in found) this.cached = found
+      else this.#leading = found
+      this.#admit(pass, wish, policy, routed)
     })
   }
 
-  #admitted(pass: Pass, ticket: Ticket, asking: Asking) {
-    // The client went away while its leave was being fetched.
-    if (this.#isOver) return void ticket.settle(recordOf(this, 'aborted', 499, null, undefined))
-    this.#ticket = ticket
-    this.#ticketHeaders = ticket.headers
-    this.#unfollow = pass.follow(this.#cutOff)
-    this.#plane.running.add(this.#stop)
-    asking.begin()
+  #admit(pass: Pass, wish: Wish, policy: Policy, routed: Routed) {
+    const { request_id, headers } = this.asked
+    const { model, stream } = wish.outline
+    const start = { id: this.id, request_id, mouth: this.mouth, model, is_stream: stream }
+    const estimates = estimatesOf(policy, routed.stops, wish.outline)
+    this.#then(this.#plane.governor.admit(policy, pass.caller, start, estimates), (ticket) => {
+      this.#ticket = ticket
+      // The client went away while its leave was being fetched.
+      if (this.#isOver) return this.#settle('aborted', 499, null)
+      this.#ticketHeaders = ticket.headers
+      if (this.cached) return this.#recall(this.cached)
+      this.#unfollow = pass.follow(this.#cutOff)
+      this.#plane.running.add(this.#stop)
+      this.asking = new Asking(this.#plane, routed, wish, ticket, this.#asker, headers.traceparent)
+      this.asking.begin()
+    })
+  }
+
+  /** The answer that was given before. */
+  #recall({ headers, body, usage }: Cached) {
+    this.#keep(body)
+    const settled = this.#settle('completed', 200, null, { usage, output_tokens: 0, isWhole: true })
+    this.#tell({ ...headers, ...this.#common, 'x-flow-cache': 'hit' }, body, settled?.nanocredits)
+  }
+
+  #tell(headers: Headers, body: string | Buffer, nanocredits?: number) {
+    if (nanocredits !== undefined) headers['x-flow-cost'] = String(nanocredits / 1e9)
+    const held = this.#held
+    this.#held = undefined
+    if (!held) return this.#reply.send(200, headers, body)
+    // Stored before it is told: an answer that gets lost on its way can be asked for again.
+    this.#then(held.keep({ headers, body: body.toString() }), () => this.#reply.send(200, headers, body))
   }
 
   readonly #asker: Asker = {
@@ -140,12 +170,8 @@ export class Call {
     const settled = this.#settle('completed', 200, null, counted)
     const headers = this.#answerHeaders(attempt)
     headers['content-type'] = 'application/json'
-    if (settled) headers['x-flow-cost'] = String(settled.nanocredits / 1e9)
-    const held = this.#held
-    this.#held = undefined
-    if (!held) return this.#reply.send(200, headers, body)
-    // Stored before it is told: an answer that gets lost on its way can be asked for again.
-    this.#then(held.keep({ headers, body: body.toString() }), () => this.#reply.send(200, headers, body))
+    this.#store(attempt, headers, body, counted)
+    this.#tell({ ...headers }, body, settled?.nanocredits)
   }
 
   #said(attempt: Attempt, piece: string | Buffer) {
@@ -168,10 +194,20 @@ export class Call {
   #ended(attempt: Attempt, last: string | Buffer) {
     if (this.#isOver) return
     this.#keep(last)
-    this.#settle('completed', 200, null, { ...countedOf(attempt), isWhole: true })
+    const counted = { ...countedOf(attempt), isWhole: true }
+    this.#settle('completed', 200, null, counted)
+    const headers = { ...this.#answerHeaders(attempt), 'content-type': 'text/event-stream' }
+    if (this.#leading) this.#store(attempt, headers, Buffer.concat(this.told.map((each) => Buffer.from(each))), counted)
     if (!this.#hasBegun) this.#begin(attempt, last)
     else if (last.length > 0) this.#reply.write(last)
     this.#reply.end()
+  }
+
+  #store(attempt: Attempt, headers: Headers, body: string | Buffer, counted: Counted) {
+    const { provider, model } = attempt.errand.stop
+    const { usage } = usageOf(this, counted)
+    this.#leading?.store({ headers, body, provider: provider.name, model, usage })
+    this.#leading = undefined
   }
 
   /** It may not go on: its key was revoked, or nobody pays for more. */
@@ -211,7 +247,10 @@ export class Call {
     this.asking?.stop()
     this.#unfollow()
     this.#plane.running.delete(this.#stop)
-    if (status !== 'completed') this.#held?.letGo()
+    if (status !== 'completed') {
+      this.#held?.letGo()
+      this.#leading?.giveUp()
+    }
     this.#plane.noted(this.mouth, http_status, (performance.now() - this.asked.began) / 1000)
     const ticket = this.#ticket
     this.#ticket = undefined
@@ -219,7 +258,12 @@ export class Call {
   }
 
   #keep(piece: string | Buffer) {
-    if (this.policy?.traces.keep_content && piece.length > 0) this.told.push(piece)
+    if ((this.policy?.traces.keep_content || this.#leading) && piece.length > 0) this.told.push(piece)
+  }
+
+  get cache(): CallRecord['cache'] {
+    if (this.cached) return 'hit'
+    return this.#leading ? 'miss' : 'off'
   }
 
   get #common(): Headers {
@@ -233,7 +277,7 @@ export class Call {
       'x-flow-provider': stop.provider.name,
       'x-flow-model': inHeader(stop.model),
       'x-flow-attempts': String(this.asking?.attempts.length ?? 0),
-      'x-flow-cache': 'off',
+      'x-flow-cache': this.cache,
     }
     if (way.outgoing.dropped.length > 0) headers['x-flow-dropped'] = inHeader(way.outgoing.dropped.join(', '))
     return headers

@@ -396,3 +396,55 @@ test('whatever providers and clients do, each admitted call is settled exactly o
   assert.ok(settlements.length >= 250)
   assert.deepEqual([...new Set(settlements)], [1])
 })
+
+test('a route that keeps answers asks once, and everybody in the workspace gets the same', async () => {
+  const { alice, admin, member } = await newOrganization()
+  const bob = await member('solution_builder')
+  const stranger = await newOrganization()
+  let asked = 0
+  const upstream = await openUpstream(async (response, got) => {
+    asked += 1
+    await pause(30)
+    const say = got.body.stream ? streams(delta(`answer ${asked}`), END) : says(`answer ${asked}`)
+    return say(response, got)
+  })
+  for (const client of [alice, stranger.alice]) {
+    await client.gateway.providers.create({ name: 'one', kind: 'openai', base_url: upstream.base_url, skip_test: true })
+    await client.gateway.routes.create({ name: 'kept', targets: [{ provider: 'one', model: 'm' }], cache_seconds: 60 })
+  }
+  const { call, records } = newPlane()
+  const ask = async (key: string, content: string, more: object = {}, init: RequestInit = {}) => {
+    const response = await call(key, say(content, { model: 'kept', ...more }), init)
+    const [, answer] = /(answer \d+)/.exec(await response.text()) ?? []
+    return [answer, response.headers.get('x-flow-cache')]
+  }
+
+  const together = await Promise.all([1, 2, 3, 4].map(() => ask(admin.api_key, 'x')))
+  assert.deepEqual(together[0], ['answer 1', 'miss'])
+  assert.deepEqual(together.slice(1), Array(3).fill(['answer 1', 'hit']))
+  assert.deepEqual(await ask(bob.api_key, 'x'), ['answer 1', 'hit'])
+  assert.deepEqual(records.map(({ cache, provider }) => [cache, provider]).at(-1), ['hit', 'one'])
+  assert.deepEqual(records.at(-1)?.usage.output, 3)
+  assert.deepEqual(await ask(admin.api_key, 'y'), ['answer 2', 'miss'])
+  assert.deepEqual(await ask(admin.api_key, 'x', { stream: true }), ['answer 3', 'miss'])
+  assert.deepEqual(await ask(admin.api_key, 'x', { stream: true }), ['answer 3', 'hit'])
+  assert.deepEqual(await ask(stranger.admin.api_key, 'x'), ['answer 4', 'miss'])
+  assert.deepEqual(await ask(admin.api_key, 'x', {}, { headers: { 'x-flow-cache-seconds': '0' } }), ['answer 5', 'off'])
+  assert.equal((await ask(admin.api_key, 'x', {}, { headers: { 'x-flow-cache-seconds': 'soon' } }))[0], undefined)
+  await alice.gateway.settings.clearCache({})
+  assert.deepEqual(await ask(admin.api_key, 'x'), ['answer 6', 'miss'])
+})
+
+test('an answer that failed is kept for nobody, and those who waited ask for themselves', async () => {
+  const { alice, admin } = await newOrganization()
+  const upstream = await openUpstream(async (response, got) => {
+    await pause(30)
+    return upstream.got.length === 1 ? refuses(400)(response, got) : says('Well.')(response, got)
+  })
+  await alice.gateway.providers.create({ name: 'one', kind: 'openai', base_url: upstream.base_url, skip_test: true })
+  const { call } = newPlane()
+  const ask = async () => (await call(admin.api_key, say('x', { model: 'one/m' }), kept)).status
+  const kept = { headers: { 'x-flow-cache-seconds': '60' } }
+  const statuses = await Promise.all([1, 2, 3].map(ask))
+  assert.deepEqual(statuses, [400, 200, 200])
+})

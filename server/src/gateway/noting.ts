@@ -37,13 +37,13 @@ export function recordOf(
     request_id: asked.request_id,
     mouth: call.mouth,
     model: wish.outline.model,
-    provider: answerer?.errand.stop.provider.name ?? null,
-    provider_model: answerer?.errand.stop.model ?? null,
+    provider: answerer?.errand.stop.provider.name ?? call.cached?.provider ?? null,
+    provider_model: answerer?.errand.stop.model ?? call.cached?.model ?? null,
     status,
     http_status,
     fault: fault && { type: fault.type, code: fault.code, message: fault.message },
     is_stream: wish.outline.stream,
-    cache: 'off',
+    cache: call.cache,
     ...usageOf(call, counted),
     attempts: attempts.map(({ errand, http_status, fault, duration_ms }) => ({
       provider: errand.stop.provider.name,
@@ -62,7 +62,7 @@ export function recordOf(
   }
 }
 
-function usageOf({ wish }: Call, counted: Counted | undefined): Pick<CallRecord, 'usage' | 'is_estimated'> {
+export function usageOf({ wish }: Call, counted: Counted | undefined): Pick<CallRecord, 'usage' | 'is_estimated'> {
   if (!counted) return { usage: nothing, is_estimated: false }
   const { usage, output_tokens, isWhole } = counted
   const isTold = usage?.output !== undefined && usage.input !== undefined

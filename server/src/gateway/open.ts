@@ -2,6 +2,7 @@
 
 import type { Platform } from '../context.ts'
 import { createBreakers } from './breaker.ts'
+import { createCache } from './cache.ts'
 import { createCatalog } from './catalog.ts'
 import { stopping } from './faults.ts'
 import { createForward } from './forward.ts'
@@ -31,6 +32,7 @@ export function openPlane(platform: Platform, parts: { governor: Governor; noted
     log,
     signIn,
     replays: createReplays(platform),
+    cache: createCache(),
     catalog: createCatalog(sendTo, clock),
     breakers: createBreakers(),
     running,

@@ -3,6 +3,7 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../context.ts'
 import type { Breakers } from './breaker.ts'
+import type { Cache } from './cache.ts'
 import type { Catalog } from './catalog.ts'
 import type { Send } from './forward.ts'
 import type { Fault, MouthName } from './hub.ts'
@@ -20,6 +21,7 @@ export type Plane = {
   governor: Governor
   replays: Replays
   catalog: Catalog
+  cache: Cache
   breakers: Breakers
   /** The calls under way, each by what ends it. */
   running: Set<(fault: Fault) => void>
