@@ -112,13 +112,13 @@ export class Attempt implements Landing {
     this.#fail(broken(message, 'upstream_malformed').fault)
   }
 
-  data(chunk: Buffer) {
+  chunk(bytes: Buffer) {
     if (this.isOver) return
-    if (this.passage) return this.#read(this.passage, chunk)
+    if (this.passage) return this.#read(this.passage, bytes)
     const isFault = (this.http_status ?? 0) > 299
     if (isFault && this.#length >= FAULT_BYTES_MAX) return
-    this.#bytes.push(chunk)
-    this.#length += chunk.length
+    this.#bytes.push(bytes)
+    this.#length += bytes.length
     if (isFault || this.#length <= ANSWER_BYTES_MAX) return
     this.#fail(broken(`${this.#name} answered with more than ${ANSWER_BYTES_MAX} bytes.`, 'upstream_malformed').fault)
   }

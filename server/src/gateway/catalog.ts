@@ -72,7 +72,7 @@ function answerTo(send: Send, outgoing: Parameters<Send>[0]): Promise<string | u
       head: (status) => {
         if (status !== 200) done()
       },
-      data: (piece) => {
+      chunk: (piece) => {
         length += piece.length
         pieces.push(piece)
         if (length > ANSWER_BYTES_MAX) done()

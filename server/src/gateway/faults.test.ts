@@ -346,7 +346,7 @@ test('an address inside the network is not called', async () => {
     forward.send({ method: 'POST', url, headers: {}, body: '{}', dropped: [] }, 1, {
       sent: () => {},
       head: reject,
-      data: () => {},
+      chunk: () => {},
       end: reject,
       fail: resolve,
     })

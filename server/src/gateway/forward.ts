@@ -16,7 +16,7 @@ export type Landing = {
   /** The request is on its way over a connection. */
   sent(): void
   head(status: number, headers: AnswerHeaders): void
-  data(chunk: Buffer): void
+  chunk(bytes: Buffer): void
   end(): void
   fail(fault: Fault): void
 }
@@ -64,7 +64,7 @@ function fly(agent: Agent, outgoing: Outgoing, landing: Landing): Flight {
         if (!isOver && status >= 200) landing.head(status, answered as AnswerHeaders)
       },
       onResponseData(_controller, chunk) {
-        if (!isOver) landing.data(chunk)
+        if (!isOver) landing.chunk(chunk)
       },
       onResponseEnd: () => over(() => landing.end()),
       onResponseError: (_controller, error) => over(() => landing.fail(faultOfLoss(error, origin))),

@@ -3,6 +3,7 @@
 
 import type { Headers } from './exchange.ts'
 import type { Fault, JsonObject, MouthName } from './hub.ts'
+import { eventOf, faultInOpenai } from './mouths/openai.ts'
 
 const anthropicTypes: Record<number, string> = {
   400: 'invalid_request_error',
@@ -17,8 +18,8 @@ const anthropicTypes: Record<number, string> = {
 }
 
 export function faultBody(mouth: MouthName, fault: Fault, request_id: string): JsonObject {
-  const { status, type, code, message, param } = fault
-  if (mouth !== 'messages') return { error: { message, type, param: param ?? null, code } }
+  if (mouth !== 'messages') return faultInOpenai(fault)
+  const { status, message } = fault
   return { type: 'error', error: { type: anthropicTypes[status] ?? 'api_error', message }, request_id }
 }
 
@@ -32,11 +33,9 @@ export function faultHeaders(fault: Fault): Headers {
 
 /** The last event of a stream that broke. */
 export function failEvent(mouth: MouthName, fault: Fault, request_id: string): string {
-  const data = JSON.stringify(faultBody(mouth, fault, request_id))
-  if (mouth === 'messages') return `event: error\ndata: ${data}\n\n`
-  if (mouth === 'responses') {
-    const { code, message, param } = fault
-    return `event: error\ndata: ${JSON.stringify({ type: 'error', code, message, param: param ?? null })}\n\n`
-  }
-  return `data: ${data}\n\n`
+  const told = faultBody(mouth, fault, request_id)
+  if (mouth === 'messages') return `event: error\n${eventOf(told)}`
+  if (mouth !== 'responses') return eventOf(told)
+  const { code, message, param } = fault
+  return `event: error\n${eventOf({ type: 'error', code, message, param: param ?? null })}`
 }

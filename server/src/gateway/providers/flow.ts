@@ -51,7 +51,7 @@ function play(acts: Act[], landing: Landing): Flight {
         return
       }
       if (act?.do === 'head') landing.head(act.status, act.headers)
-      if (act?.do === 'say') landing.data(act.bytes)
+      if (act?.do === 'say') landing.chunk(act.bytes)
       if (act && act.do !== 'end' && act.do !== 'cut' && act.do !== 'hang') continue
       isOver = true
       if (act?.do === 'cut') {
