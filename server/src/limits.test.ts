@@ -8,6 +8,14 @@ import { MODULES_MAX } from './components/code.ts'
 import { VALUE_MAX } from './components/types/state.ts'
 import { RECORDS_MAX } from './components/types/validation.ts'
 import { limits as expressions } from './expressions/fault.ts'
+import { ANSWER_BYTES_MAX } from './gateway/attempt.ts'
+import { CACHED_ANSWER_BYTES_MAX, CACHED_BYTES_MAX } from './gateway/cache.ts'
+import { CONNECTIONS_MAX } from './gateway/forward.ts'
+import { BODY_BYTES_MAX as CALL_BYTES_MAX } from './gateway/front.ts'
+import { CONTENT_BYTES_MAX } from './gateway/noting.ts'
+import { KEPT_BYTES_MAX } from './gateway/replays.ts'
+import { plainRoute } from './gateway/route.ts'
+import { EVENT_BYTES_MAX } from './gateway/sse.ts'
 import { ASKED_MAX, AT_WORK_MAX } from './http/inside.ts'
 import { BODY_BYTES_MAX } from './http/read.ts'
 import { limits as sandbox, sharing } from './sandbox/limits.ts'
@@ -21,6 +29,8 @@ import { VALUES_BYTES_MAX } from './workflows/present.ts'
 const page = readFileSync(new URL('../../docs/limits.md', import.meta.url), 'utf8')
 const number = (value: number) => value.toLocaleString('en')
 const mebi = (value: number) => `${value / 1024 / 1024} Mi`
+const seconds = (ms: number) => `${ms / 1000} s`
+const plain = plainRoute('provider', 'model')
 const kibi = (value: number) => `${value / 1024} KiB`
 
 test('the limits that are written down are those that hold', () => {
@@ -50,6 +60,14 @@ test('the limits that are written down are those that hold', () => {
     `| series of metrics (a name with values of labels) | ${number(seriesLimits.series_per_workspace)} of a workspace, ${number(seriesLimits.series)} in a process;`,
     `| lines of logs that wait for the collector | ${number(logLimits.lines)}, of ${mebi(logLimits.characters)} characters together`,
     `| calls of \`flow\` at work | ${AT_WORK_MAX} of one organization`,
+    `| body of a call | ${mebi(CALL_BYTES_MAX)}B, 64 levels |`,
+    `one event of its stream | ${mebi(ANSWER_BYTES_MAX)}B, ${mebi(EVENT_BYTES_MAX)}B |`,
+    `| connections to one provider | ${number(CONNECTIONS_MAX)} in each process |`,
+    `| attempts at one target | ${plain.attempts_max} unless`,
+    `whole | ${seconds(plain.timeouts.connect)}, ${seconds(plain.timeouts.first_chunk)}, ${seconds(plain.timeouts.between_chunks)}, ${seconds(plain.timeouts.total)} unless`,
+    `| answer kept for an idempotency key | ${mebi(KEPT_BYTES_MAX)}B,`,
+    `| answers in the cache | ${mebi(CACHED_ANSWER_BYTES_MAX)}B each, ${mebi(CACHED_BYTES_MAX)}B in each process |`,
+    `| content kept with a trace | ${mebi(CONTENT_BYTES_MAX)}B of what was asked,`,
     `| timers | ${number(sandbox.timers)}, of them ${number(sandbox.timers_pending)} at a time |`,
   ]
   for (const row of rows) assert.ok(page.includes(row), row)

@@ -29,7 +29,7 @@ export type Errand = {
   surprised(thrown: unknown): Fault
 }
 
-const ANSWER_BYTES_MAX = 64 * 1024 * 1024
+export const ANSWER_BYTES_MAX = 64 * 1024 * 1024
 const FAULT_BYTES_MAX = 64 * 1024
 
 export class Attempt implements Landing {

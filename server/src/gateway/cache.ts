@@ -23,8 +23,8 @@ export type Cache = {
 }
 export type CacheKey = { name: string; seconds: number; mayWait: boolean }
 
-const BYTES_MAX = 64 * 1024 * 1024
-const ANSWER_BYTES_MAX = 1024 * 1024
+export const CACHED_BYTES_MAX = 64 * 1024 * 1024
+export const CACHED_ANSWER_BYTES_MAX = 1024 * 1024
 const SECONDS_MAX = 2_592_000
 
 /** Under which name the answer is kept, if it is to be kept at all: by `x-flow-cache-seconds` (0: not) or the route. */
@@ -52,8 +52,8 @@ function secondsOf(header: string | undefined): number | undefined {
 
 export function createCache(): Cache {
   const kept = new LRUCache<string, Cached>({
-    maxSize: BYTES_MAX,
-    maxEntrySize: ANSWER_BYTES_MAX,
+    maxSize: CACHED_BYTES_MAX,
+    maxEntrySize: CACHED_ANSWER_BYTES_MAX,
     sizeCalculation: ({ body }) => body.length + 1_000,
   })
   const underway = new Map<string, Promise<Cached | undefined>>()

@@ -28,7 +28,7 @@ export type Flight = { abort(): void; pause(): void; resume(): void }
 export type Send = (outgoing: Outgoing, attempt: number, landing: Landing) => Flight
 
 /** At one origin, at the same time; more wait for their turn. */
-const CONNECTIONS_MAX = 1_024
+export const CONNECTIONS_MAX = 1_024
 
 export type Forward = { send: Send; close(): Promise<void> }
 

@@ -11,7 +11,7 @@ export type Counted = { usage: Partial<Usage> | undefined; output_tokens: number
 
 const nothing: Usage = { input: 0, cached: 0, cache_written: 0, output: 0, reasoning: 0 }
 /** Of what was asked and of what was answered. */
-const CONTENT_BYTES_MAX = 1024 * 1024
+export const CONTENT_BYTES_MAX = 1024 * 1024
 
 export const countedOf = ({ passage }: Attempt): Omit<Counted, 'isWhole'> => ({
   usage: passage?.usage,

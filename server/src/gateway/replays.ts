@@ -21,7 +21,7 @@ export type Replays = {
   hold(pass: Pass, key: string, asked: Asked): Promise<Held | Kept>
 }
 
-const KEPT_BYTES_MAX = 8 * 1024 * 1024
+export const KEPT_BYTES_MAX = 8 * 1024 * 1024
 const wrongKey = (status: number, code: string, message: string) =>
   new Refusal({ status, type: 'invalid_request_error', code, message, param: 'Idempotency-Key' })
 
