@@ -10,12 +10,13 @@
 
 import { randomUUID } from 'node:crypto'
 import type { Flight, Landing, Send } from '../forward.ts'
-import type { Json, JsonObject, Usage } from '../hub.ts'
+import type { Json, JsonObject } from '../hub.ts'
 import { faultOf, retryAfterOf } from './faults.ts'
 import { HASH_DIMENSIONS, hashEmbedding } from './flow-embedding.ts'
+import { answerOf, bodyOf, streamOf, usageOf as usageTold } from './flow-hub.ts'
 import { BadScript, type Step, stepOf } from './flow-script.ts'
 import type { Account, Adapter, Native, Outgoing, StreamPiece } from './provider.ts'
-import { countOf, listOf, objectOf, objectsOf, parsed, textOf } from './read.ts'
+import { listOf, objectOf, objectsOf, parsed, textOf } from './read.ts'
 
 export const flowModels = ['echo', 'scripted', 'hash-embedding-384'] as const
 
@@ -273,24 +274,12 @@ const outgoingTo = (account: Account, path: string, body: JsonObject): Outgoing 
   dropped: [],
 })
 
-const readUsage = (told: Json | undefined): Usage | undefined => {
-  const usage = objectOf(told)
-  if (typeof usage.prompt_tokens !== 'number') return undefined
-  return {
-    input: usage.prompt_tokens,
-    cached: countOf(objectOf(usage.prompt_tokens_details).cached_tokens),
-    cache_written: 0,
-    output: countOf(usage.completion_tokens),
-    reasoning: countOf(objectOf(usage.completion_tokens_details).reasoning_tokens),
-  }
-}
-
 const usageOfPiece = ({ data }: StreamPiece) =>
-  data.includes('"usage":{') ? readUsage(objectOf(parsed(data)).usage) : undefined
+  data.includes('"usage":{') ? usageTold(objectOf(parsed(data)).usage) : undefined
 
 const ask = (path: string): Omit<Native, 'request'> & { path: string } => ({
   path,
-  usageOf: (answer) => readUsage(answer.usage),
+  usageOf: (answer) => usageTold(answer.usage),
   usageOfPiece,
   hides: (body, { data }) =>
     objectOf(body.stream_options).include_usage !== true && data.includes('"choices":[]') && data.includes('"usage":{'),
@@ -318,6 +307,14 @@ export const flow: Adapter = {
       ...ask('/embeddings'),
       request: (account, model, body) => outgoingTo(account, '/embeddings', { ...body, model }),
     },
+  },
+  chat: {
+    request: (account, model, request) => ({
+      ...outgoingTo(account, '/chat/completions', bodyOf(model, request)),
+      dropped: Object.keys(request.others ?? {}),
+    }),
+    answer: answerOf,
+    stream: (_request, about) => streamOf(about),
   },
   fault: (status, headers, body) => {
     const said = objectOf(objectOf(parsed(body)).error)
