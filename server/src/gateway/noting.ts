@@ -12,6 +12,8 @@ export type Counted = { usage: Partial<Usage> | undefined; output_tokens: number
 const nothing: Usage = { input: 0, cached: 0, cache_written: 0, output: 0, reasoning: 0 }
 /** Of what was asked and of what was answered. */
 export const CONTENT_BYTES_MAX = 1024 * 1024
+/** Of one call. */
+const TOKENS_MAX = 1_000_000_000
 
 export const countedOf = ({ passage }: Attempt): Omit<Counted, 'isWhole'> => ({
   usage: passage?.usage,
@@ -66,13 +68,23 @@ export function usageOf({ wish }: Call, counted: Counted | undefined): Pick<Call
   if (!counted) return { usage: nothing, is_estimated: false }
   const { usage, output_tokens, isWhole } = counted
   const isTold = usage?.output !== undefined && usage.input !== undefined
-  if (isWhole && isTold) return { usage: { ...nothing, ...usage }, is_estimated: false }
+  if (isWhole && isTold) return { usage: counts({ ...nothing, ...usage }), is_estimated: false }
   const input = usage?.input ?? Math.ceil((wish?.outline.text_bytes ?? 0) / 4)
   return {
-    usage: { ...nothing, ...usage, input, output: Math.max(usage?.output ?? 0, output_tokens) },
+    usage: counts({ ...nothing, ...usage, input, output: Math.max(usage?.output ?? 0, output_tokens) }),
     is_estimated: true,
   }
 }
+
+/** Whole numbers, which a provider is not believed to send. */
+const counts = ({ input, cached, cache_written, output, reasoning }: Usage): Usage => ({
+  input: count(input),
+  cached: count(cached),
+  cache_written: count(cache_written),
+  output: count(output),
+  reasoning: count(reasoning),
+})
+const count = (tokens: number): number => Math.min(Math.max(0, Math.ceil(tokens)), TOKENS_MAX)
 
 /** JSON text; a stream is kept as the text of its events. */
 const answerKept = ({ told, wish }: Call): string | null =>

@@ -107,6 +107,7 @@ export type Caller = {
   /** On whose behalf Flow itself calls: the ledger names them. */
   agent_id?: string | null
   workflow_id?: string | null
+  execution_id?: string | null
 }
 
 /** What is written of a call when it is over, into the ledger and as its trace. */
