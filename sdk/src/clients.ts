@@ -6,6 +6,7 @@ import type { Component, ComponentType } from '@flow/contract/components'
 import type { Output } from '@flow/contract/operation'
 import { loadConfig, type StoredConfig } from './config-file.ts'
 import { type GatewaySettings, gatewaySettings } from './gateway.ts'
+import { GATEWAY_PATH, GatewayClient } from './gateway-client.ts'
 import { type CallOptions, type Listing, type Methods, methodsOf } from './methods.ts'
 import { createTransport, type Transport } from './transport.ts'
 
@@ -161,6 +162,8 @@ export type FlowSDKOptions = {
 /** For code that Flow runs. Every option falls back to its environment variable (`ORG_ID`, `WORKSPACE_ID`,
  *  `AUTH_TOKEN`, `PLATFORM_API_URL`, `GATEWAY_URL`, `SERVICE_ID`, `EXECUTION_ID`, `JOB_ID`, `REQUEST_ID`, `RING_ID`). */
 export class FlowSDK extends Namespaces {
+  /** Calls models, and has what the organization says about them. */
+  override readonly gateway: GatewayClient & GatewaySettings
   readonly org_id: string | undefined
   readonly workspace_id: string | undefined
   readonly platform_url: string
@@ -183,7 +186,9 @@ export class FlowSDK extends Namespaces {
     this.org_id = org_id
     this.workspace_id = workspace_id
     this.platform_url = base_url
-    this.gateway_url = options.gateway_url ?? env.GATEWAY_URL ?? `${this.platform_url}/api/v1/gateway/v1`
+    this.gateway_url = options.gateway_url ?? env.GATEWAY_URL ?? `${base_url.replace(/\/+$/, '')}${GATEWAY_PATH}`
+    const gateway = new GatewayClient({ base_url: this.gateway_url, auth_token, workspace_id, fetch: options.fetch })
+    this.gateway = Object.assign(gateway, gatewaySettings(transport))
     this.service_id = options.service_id ?? env.SERVICE_ID
     this.execution_id = options.execution_id ?? env.EXECUTION_ID
     this.job_id = options.job_id ?? env.JOB_ID

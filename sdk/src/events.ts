@@ -45,10 +45,11 @@ export async function* follow<Data>(
   throw new FlowConnectionError('The stream of events broke off again and again.', undefined)
 }
 
-function parsed(response: Response) {
+/** The events of an answer; `awake` is told of comments, which only keep the connection open. */
+export function parsed(response: Response, awake?: () => void) {
   if (!response.body) throw new FlowConnectionError('The answer has no body.', undefined)
   const text = response.body.pipeThrough(
     new TextDecoderStream() as ReadableWritablePair<string, Uint8Array<ArrayBuffer>>,
   )
-  return text.pipeThrough(new EventSourceParserStream())
+  return text.pipeThrough(new EventSourceParserStream({ onComment: awake }))
 }

@@ -11,4 +11,16 @@ export {
 export { loadConfig, type StoredConfig, saveConfig } from './config-file.ts'
 export { FlowConnectionError, FlowError, FlowTimeoutError } from './errors.ts'
 export type { FlowEvent } from './events.ts'
+export { type GatewayCallOptions, GatewayClient, type GatewayClientOptions } from './gateway-client.ts'
+export {
+  GatewayAuthError,
+  GatewayBudgetError,
+  GatewayError,
+  GatewayModelNotFoundError,
+  GatewayRateLimitError,
+  GatewayRequestError,
+  GatewayStreamError,
+  GatewayUnavailableError,
+} from './gateway-errors.ts'
+export type * from './gateway-types.ts'
 export type { CallOptions, Listing } from './methods.ts'

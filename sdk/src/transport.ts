@@ -15,9 +15,14 @@ export type TransportOptions = {
   max_retries?: number
   /** Gives a new token after the server refused the old one; the call is then made once more. */
   on_auth_token_refresh?: () => string | Promise<string>
+  /** How a refusal is read; as the platform tells it by default. */
+  refusal?: (status: number, text: string, told: { retry_after?: number; request_id?: string }) => Refused
   /** The fetch to call with; the platform's own by default. */
   fetch?: (request: Request) => Response | Promise<Response>
 }
+
+/** What a refusal is thrown as. */
+export type Refused = Error & { status: number; retry_after: number | undefined }
 
 export type Sent = {
   method: string
@@ -50,18 +55,21 @@ export function createTransport(options: TransportOptions): Transport {
         token = await options.on_auth_token_refresh()
         continue
       }
-      const error = outcome instanceof Response ? await refusalOf(outcome) : outcome
-      if (attempt >= tries || sent.signal?.aborted || !isPassing(error, sent)) throw error
-      await pause(error instanceof FlowError ? error.retry_after : undefined, attempt, sent.signal)
+      const error = outcome instanceof Response ? await refusalOf(outcome, options) : outcome
+      const isFinal = outcome instanceof Response && outcome.headers.get('x-should-retry') === 'false'
+      if (isFinal || attempt >= tries || sent.signal?.aborted || !isPassing(error, sent)) throw error
+      await pause(isRefusal(error) ? error.retry_after : undefined, attempt, sent.signal)
     }
   }
   return { options, send }
 }
 
+const isRefusal = (error: Refused | FlowConnectionError): error is Refused => !(error instanceof FlowConnectionError)
+
 /** A refusal for now is tried again in any case; a lost connection only when repeating is harmless. */
-function isPassing(error: FlowError | FlowConnectionError, sent: Sent): boolean {
-  if (error instanceof FlowError) return error.status === 429 || (PASSING.has(error.status) && sent.repeatable)
-  return sent.repeatable
+function isPassing(error: Refused | FlowConnectionError, sent: Sent): boolean {
+  if (!isRefusal(error)) return sent.repeatable
+  return error.status === 429 || (PASSING.has(error.status) && sent.repeatable)
 }
 
 async function once(
@@ -100,15 +108,19 @@ async function once(
   }
 }
 
-async function refusalOf(response: Response): Promise<FlowError> {
+async function refusalOf(response: Response, { refusal = flowErrorOf }: TransportOptions): Promise<Refused> {
   const text = await response.text()
   const wait = response.headers.get('retry-after')
   const retry_after = wait === null ? undefined : secondsOf(wait)
+  return refusal(response.status, text, { retry_after, request_id: response.headers.get('x-request-id') ?? undefined })
+}
+
+function flowErrorOf(status: number, text: string, { retry_after }: { retry_after?: number }): FlowError {
   const problem = problemOf(text) ?? {
     code: 'INTERNAL' as ErrorCode,
-    message: `HTTP ${response.status}: ${text.slice(0, 300)}`,
+    message: `HTTP ${status}: ${text.slice(0, 300)}`,
   }
-  return new FlowError(response.status, problem, retry_after)
+  return new FlowError(status, problem, retry_after)
 }
 
 function problemOf(text: string): { code: ErrorCode; message: string } | undefined {

@@ -88,11 +88,20 @@ function play(acts: Act[], landing: Landing): Flight {
   }
 }
 
+const HASH_MODEL = `flow/hash-embedding-${HASH_DIMENSIONS}`
+
 function acts(outgoing: Outgoing, attempt: number, now: number): Act[] {
   const body = objectOf(JSON.parse(outgoing.body) as Json)
+  const isHash = body.model === `hash-embedding-${HASH_DIMENSIONS}`
   try {
-    if (outgoing.url.endsWith('/embeddings')) return whole(200, embeddings(body))
-    if (outgoing.url.endsWith('/chat/completions')) return chat(body, attempt, now)
+    if (outgoing.url.endsWith('/embeddings')) {
+      if (!isHash) return refusal(400, `flow/${body.model} makes no vectors. ${HASH_MODEL} does.`, 'unsupported_model')
+      return whole(200, embeddings(body))
+    }
+    if (outgoing.url.endsWith('/chat/completions')) {
+      if (isHash) return refusal(400, `${HASH_MODEL} makes vectors, and no chat.`, 'unsupported_model')
+      return chat(body, attempt, now)
+    }
     return refusal(404, `flow has nothing at ${outgoing.url}.`, 'not_found')
   } catch (error) {
     if (error instanceof BadScript) return refusal(400, error.message, 'bad_script')
