@@ -10,6 +10,7 @@ import { gatewayGuardrails, gatewayRoutes } from './gateway-routes.ts'
 import { gatewaySettings } from './gateway-settings.ts'
 import { organizations } from './organizations.ts'
 import { replays } from './replays.ts'
+import { secrets } from './secrets.ts'
 import { solutions } from './solutions.ts'
 import { state } from './state.ts'
 import { tasks } from './tasks.ts'
@@ -31,6 +32,7 @@ export const contract = {
   gatewaySettings,
   organizations,
   replays,
+  secrets,
   solutions,
   state,
   tasks,

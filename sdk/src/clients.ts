@@ -53,6 +53,7 @@ class Namespaces {
   readonly gateway: GatewaySettings
   readonly organizations: Methods<typeof contract.organizations>
   readonly replays: Methods<typeof contract.replays>
+  readonly secrets: Methods<typeof contract.secrets>
   readonly solutions: Methods<typeof contract.solutions>
   readonly state: Methods<typeof contract.state>
   readonly tasks: Methods<typeof contract.tasks>
@@ -78,6 +79,7 @@ class Namespaces {
     this.gateway = gatewaySettings(transport)
     this.organizations = methodsOf(contract.organizations, transport, defaults)
     this.replays = methodsOf(contract.replays, transport, defaults)
+    this.secrets = methodsOf(contract.secrets, transport, defaults)
     this.solutions = methodsOf(contract.solutions, transport, defaults)
     this.state = methodsOf(contract.state, transport, defaults)
     this.tasks = methodsOf(contract.tasks, transport, defaults)

@@ -20,6 +20,7 @@ import { answererOf } from './http/inside.ts'
 import type { Metrics } from './http/metrics.ts'
 import { offersOf } from './offers.ts'
 import * as organizations from './organizations/organizations.ts'
+import * as secrets from './secrets/secrets.ts'
 import * as solutions from './solutions/solutions.ts'
 import * as state from './state/state.ts'
 import * as triggers from './triggers/triggers.ts'
@@ -56,6 +57,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('gateway_settings', contract.gatewaySettings, settings.general, settings.general)
   serve('organizations', contract.organizations, organizations)
   serve('replays', contract.replays, workflows.replays)
+  serve('secrets', contract.secrets, secrets)
   serve('solutions', contract.solutions, solutions, solutions)
   serve('state', contract.state, state)
   serve('tasks', contract.tasks, tasks)

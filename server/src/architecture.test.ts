@@ -14,7 +14,7 @@ const rows = [
   ['solutions', 'triggers'],
   ['workflows'],
   ['gateway'],
-  ['state'],
+  ['state', 'secrets'],
   ['components'],
   ['webhooks', 'organizations', 'auth', 'users', 'keys', 'billing', 'audit', 'events'],
   ['http', 'engine', 'sandbox', 'expressions', 'schedule', 'mail', 'telemetry', 'rewrap', 'seal', 'fetch'],

@@ -19,6 +19,7 @@ import { EVENT_BYTES_MAX } from './gateway/sse.ts'
 import { ASKED_MAX, AT_WORK_MAX } from './http/inside.ts'
 import { BODY_BYTES_MAX } from './http/read.ts'
 import { limits as sandbox, sharing } from './sandbox/limits.ts'
+import { SECRETS_MAX } from './secrets/secrets.ts'
 import { ENTRIES_MAX, SCOPE_MAX } from './state/state.ts'
 import { logLimits, seriesLimits } from './telemetry/telemetry.ts'
 import { DEPTH_MAX } from './workflows/beginning.ts'
@@ -43,6 +44,7 @@ test('the limits that are written down are those that hold', () => {
     `| value, keys, values of a scope of state | ${VALUE_MAX / 1024} Ki characters, ${number(ENTRIES_MAX)}, ${mebi(SCOPE_MAX)} characters together |`,
     `| input of a node | ${mebi(INPUT_MAX)} characters |`,
     `of the execution | ${mebi(OUTPUT_MAX)} characters |`,
+    `| secrets of a workspace, value of one | ${number(SECRETS_MAX)}, 32,768 characters |`,
     `| items of a \`map\`, at a time | ${number(ITEMS_MAX)},`,
     `| inputs and outputs of nodes in one answer | ${mebi(VALUES_BYTES_MAX)}B,`,
     `| source | JavaScript and Python ${mebi(sandbox.javascript_source)}B, TypeScript ${kibi(sandbox.typescript_source)} |`,

@@ -2,8 +2,9 @@
  *  adds its line here; what is not there yet says so. */
 
 import { contract as all } from '@flow/contract'
-import { type ErrorCode, statusOfCode } from '@flow/contract/common'
+import { type ErrorCode, Id, statusOfCode } from '@flow/contract/common'
 import type { Parsed } from '@flow/contract/operation'
+import { SecretName } from '@flow/contract/secrets'
 import type { workflows as contract } from '@flow/contract/workflows'
 import { z } from 'zod'
 import { executeBlock, executing } from './components/components.ts'
@@ -12,6 +13,7 @@ import { Failure } from './failure.ts'
 import type { DataPlane } from './gateway/gateway.ts'
 import type { Edge } from './http/edge.ts'
 import type { Offer, Offers } from './http/inside.ts'
+import { read as readSecret } from './secrets/secrets.ts'
 import { settled } from './workflows/workflows.ts'
 
 const workflow = { workflow_id: 'workflow' } as const
@@ -31,8 +33,6 @@ const missing: Record<string, string> = {
   'agents.execute': 'This platform has no agents yet.',
   'connector_instances.execute': 'This platform has no connectors yet.',
   'datasets.query': 'This platform has no datasets yet.',
-  'secrets.get':
-    'This platform keeps no secrets for code yet. Give the code what it needs as an input that its schema marks as secret.',
   'services.invoke': 'This platform has no hosted services yet.',
   'storage.get': 'This platform has no storage for files yet. Values of up to 256 Ki characters fit into `flow.state`.',
   'vector_indexes.search': 'This platform has no vector indexes yet.',
@@ -58,6 +58,23 @@ const block: Offer = {
   operation: executing,
   schema: executing.input.strict(),
   call: (ctx, input) => executeBlock(ctx, input as Parsed<typeof executing>),
+  own_transactions: true,
+}
+
+/** A value is given to code alone. It is noted as a writing is, and kept nowhere to be given again. */
+const secret: Offer = {
+  domain: 'secrets',
+  name: 'read',
+  operation: {
+    method: 'POST',
+    path: '/secrets/{secret_id}',
+    permission: 'solutions.write',
+    summary: 'Give code a secret.',
+    input: z.object({ name: SecretName }),
+    output: z.object({ id: Id, value: z.string() }),
+  },
+  schema: z.strictObject({ name: SecretName }),
+  call: (ctx, input) => readSecret(ctx, input as { name: string }),
   own_transactions: true,
 }
 
@@ -112,7 +129,7 @@ async function askGateway(plane: Plane, ctx: Context, path: string, body: object
 type Plane = Pick<DataPlane, 'ask'>
 
 export function offersOf({ servedAs }: Pick<Edge, 'servedAs'>, plane: Plane): Offers {
-  const offers: Offers = { ...missing, 'workflows.wait': waiting, 'code_blocks.execute': block }
+  const offers: Offers = { ...missing, 'workflows.wait': waiting, 'secrets.get': secret, 'code_blocks.execute': block }
   for (const [name, path] of Object.entries(mouths)) offers[`gateway.${name}`] = gatewayOffer(plane, name, path)
   for (const [domain, { names, operations: listed }] of Object.entries(operations)) {
     for (const name of listed) offers[`${domain}.${snake(name)}`] = { ...servedAs(domain, name), names }

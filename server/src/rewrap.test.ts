@@ -7,6 +7,7 @@ import { BadConfig } from './config.ts'
 import { raw, sql } from './db/db.ts'
 import * as gateway from './gateway/gateway.ts'
 import { createSeal } from './seal.ts'
+import * as secrets from './secrets/secrets.ts'
 import { newOrganization, testFlow } from './testing.ts'
 import * as triggers from './triggers/triggers.ts'
 import * as webhooks from './webhooks/webhooks.ts'
@@ -21,6 +22,7 @@ const short = new Set(['idempotency_keys', 'sso_requests'])
 test('after a rotation nothing that is kept for good needs the older master key', async () => {
   const { alice, organization_id } = await newOrganization()
   await alice.webhooks.create({ url: 'https://hooks.example.com/', events: ['*'] })
+  await alice.secrets.create({ name: 'KEPT', value: 'for good' })
   const subscription = await alice.webhooks.create({ url: 'https://hooks.example.com/other', events: ['*'] })
   await alice.webhooks.rotateSecret({ subscription_id: subscription.id })
   const workflow = await alice.workflows.create({
@@ -46,7 +48,7 @@ test('after a rotation nothing that is kept for good needs the older master key'
   await assert.rejects(webhooks.wrapSecrets(withKeys(next)), BadConfig)
   const both = withKeys(`${next},${old}`)
   await openSecrets(both)
-  for (const room of [audit, gateway, triggers, webhooks]) {
+  for (const room of [audit, gateway, secrets, triggers, webhooks]) {
     assert.ok((await room.wrapSecrets(both)) > 0)
     assert.equal(await room.wrapSecrets(both), 0)
   }

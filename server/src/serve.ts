@@ -12,6 +12,7 @@ import type { Health } from './http/health.ts'
 import { createEntrance, type Entrance, type Listening, listen, listenMetrics } from './http/listen.ts'
 import { createMetrics, type Metrics } from './http/metrics.ts'
 import { openPlatform } from './platform.ts'
+import * as secrets from './secrets/secrets.ts'
 import * as triggers from './triggers/triggers.ts'
 import * as webhooks from './webhooks/webhooks.ts'
 import { welcome } from './welcome.ts'
@@ -24,7 +25,7 @@ export async function serve(config: Config, database: Database): Promise<void> {
   const doors = await openDoors(config, entrance, metrics)
   const platform = await openPlatform(config, { database })
   await openSecrets(platform)
-  for (const room of [audit, gateway, triggers, webhooks]) await room.wrapSecrets(platform)
+  for (const room of [audit, gateway, secrets, triggers, webhooks]) await room.wrapSecrets(platform)
   const health: Health = { draining: false }
   const app = createApp(platform, metrics, health)
   await welcome(platform)

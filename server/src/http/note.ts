@@ -24,9 +24,9 @@ export function noteOf({ operation, domain, name }: Done, ctx: Context, input: u
   const nouns = [...(operation.creates ?? operation.path).matchAll(/\{(\w+)_id\}/g)].map(([, noun]) => noun)
   // A node has its name only within its execution.
   const subject = nouns.filter((noun) => noun !== 'node').at(-1)
-  const made =
-    operation.creates && typeof result === 'object' && result !== null && 'id' in result ? result.id : undefined
   const named = subject ? (input as Record<string, unknown>)[`${subject}_id`] : undefined
+  const isTold = operation.creates !== undefined || (subject !== undefined && named === undefined)
+  const told = isTold && typeof result === 'object' && result !== null && 'id' in result ? result.id : undefined
   const action = snake(name)
   return {
     organization_id: ctx.organization_id,
@@ -36,7 +36,7 @@ export function noteOf({ operation, domain, name }: Done, ctx: Context, input: u
     actor: { kind: ctx.actor.kind, id: ctx.actor.id, name: ctx.actor.name, user_id: ctx.actor.user_id },
     actor_ip: ctx.address,
     resource_type: (subject === 'org' ? 'organization' : subject) ?? domain.replace(/s$/, ''),
-    ...(typeof (made ?? named) === 'string' ? { resource_id: String(made ?? named) } : {}),
+    ...(typeof (told ?? named) === 'string' ? { resource_id: String(told ?? named) } : {}),
     outcome: 'success',
     request_id: ctx.request_id,
     timestamp: ctx.now,

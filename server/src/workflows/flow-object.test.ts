@@ -210,7 +210,7 @@ def main():
   assert.deepEqual(
     told.slice(0, 11).map(([code]) => code),
     [
-      ...['UNAVAILABLE', 'UNAVAILABLE', 'UNAVAILABLE', 'NOT_FOUND', 'NOT_FOUND', 'NOT_FOUND'],
+      ...['UNAVAILABLE', 'UNAVAILABLE', 'NOT_FOUND', 'NOT_FOUND', 'NOT_FOUND', 'NOT_FOUND'],
       ...['VALIDATION_ERROR', 'VALIDATION_ERROR', 'NOT_FOUND', 'NOT_FOUND', 'BAD_REQUEST'],
     ],
   )

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Asker } from '../../asking.ts'
 import { groupOf, hostOf } from '../../components/components.ts'
-import { jsonText, secretFieldsOf } from '../../expressions/expressions.ts'
+import { jsonText, type SecretFields, secretFieldsOf } from '../../expressions/expressions.ts'
 import { type Fault, type Language, SandboxUnavailable, type Verdict } from '../../sandbox/sandbox.ts'
 import { Redaction } from '../redaction.ts'
 import { assertFits, evaluated, idempotencyKey, type NodeCall, NodeFailure, OUTPUT_MAX } from './node.ts'
@@ -17,23 +17,21 @@ const languages: readonly string[] = ['javascript', 'typescript', 'python'] sati
 const FULL_MS = 250
 
 /** The answer of the node's code block to one input. `index`: of a map's item. */
-export const runCode = (call: NodeCall, input: unknown, index?: number): Promise<unknown> =>
-  answerOf(call, input, index).catch((thrown: unknown) => {
+export async function runCode(call: NodeCall, input: unknown, index?: number): Promise<unknown> {
+  // What it prints and what it fails by is told without what its schema marks as secret, and the secrets it was given.
+  const secrets = new Redaction()
+  const { input_schema } = call.block?.config ?? {}
+  if (input_schema) secrets.learn(secretFieldsOf(input_schema), input)
+  try {
+    return await answerOf(call, input, secrets, index)
+  } catch (thrown) {
     if (!(thrown instanceof NodeFailure)) throw thrown
     const { code, message, is_final, cause } = thrown
-    throw new NodeFailure(code, hidingOf(call, input)(message), { is_final, cause })
-  })
-
-/** Tells texts without what the block's schema marks as secret in this input. */
-function hidingOf({ block }: NodeCall, input: unknown): (text: string) => string {
-  const marked = block?.config.input_schema && secretFieldsOf(block.config.input_schema)
-  if (!marked) return (text) => text
-  const redaction = new Redaction()
-  redaction.learn(marked, input)
-  return (text) => redaction.message(text)
+    throw new NodeFailure(code, secrets.message(message), { is_final, cause })
+  }
 }
 
-async function answerOf(call: NodeCall, input: unknown, index?: number): Promise<unknown> {
+async function answerOf(call: NodeCall, input: unknown, secrets: Redaction, index?: number): Promise<unknown> {
   const { block, at, tenant, signal } = call
   if (!block)
     throw new NodeFailure('COMPONENT_MISSING', 'The code block is not part of this execution.', { is_final: true })
@@ -73,14 +71,19 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
       idempotency_key: run_key,
     }),
     measure: (args) => call.measure(args),
-    ask: (method, args) => call.platform.asking.ask({ method, args, asker }),
+    async ask(method, args) {
+      const answer = await call.platform.asking.ask({ method, args, asker })
+      if (method === 'secrets.get') secrets.learn(valueIn, answer)
+      return answer
+    },
   })
   const running = patiently(() => call.platform.sandbox.run({ ...job, host }), signal)
   const verdict = await running.finally(() => over.abort())
   call.spend(verdict.duration_ms)
   const began = call.ctx.platform.clock.now().getTime() - verdict.duration_ms
-  const hide = hidingOf(call, input)
-  call.log(verdict.logs.map(({ level, message, at_ms }) => ({ level, text: hide(message), at: began + at_ms })))
+  call.log(
+    verdict.logs.map(({ level, message, at_ms }) => ({ level, text: secrets.message(message), at: began + at_ms })),
+  )
   if (verdict.status === 'error') throw failed(verdict.error)
   assertFits(
     block.checkOutput,
@@ -91,6 +94,9 @@ async function answerOf(call: NodeCall, input: unknown, index?: number): Promise
 
   return verdict.output
 }
+
+/** What an answer of `flow.secrets.get` has that nobody else may read. */
+const valueIn: SecretFields = (answer, found) => found?.((answer as { value: string }).value)
 
 /** Code asks in the name of whoever started the execution, with the rights they have at that moment. */
 function askerOf({ ctx, about, depth, asked }: NodeCall, run_key: string, signal: AbortSignal): Asker {
