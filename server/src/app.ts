@@ -10,7 +10,6 @@ import * as billing from './billing/billing.ts'
 import * as components from './components/components.ts'
 import type { Platform } from './context.ts'
 import * as gateway from './gateway/gateway.ts'
-import type { Ticket } from './gateway/policy.ts'
 import { addressOf, peerOf } from './http/address.ts'
 import { mountDocs } from './http/docs.ts'
 import { createEdge } from './http/edge.ts'
@@ -66,8 +65,10 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('webhooks', contract.webhooks, webhooks)
   serve('workflows', contract.workflows, workflows, workflows)
 
+  const journal = gateway.openJournal(platform)
   const plane = gateway.openPlane(platform, {
-    governor: { admit: () => unbound },
+    governor: gateway.ungoverned(journal),
+    journal,
     noted: (mouth, status, seconds) => metrics.request(`gateway.${mouth}`, status, seconds),
   })
   // In the process; sockets reach it before the app.
@@ -88,16 +89,11 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   for (const [path, page] of Object.entries(pages)) {
     app.all(path, (c) => page(c.req.raw, platform, addressOf(c.req.raw, peerOf(c.env), platform.config.trust_proxy)))
   }
-  return Object.assign(app, { direct: plane, close: () => plane.close() })
-}
-
-/** Nobody is refused. */
-const unbound: Ticket = {
-  output_tokens_max: null,
-  headers: {},
-  allows: () => true,
-  covers: () => true,
-  settle: () => ({ nanocredits: 0 }),
+  const close = async () => {
+    await plane.close()
+    await journal.close()
+  }
+  return Object.assign(app, { direct: plane, close })
 }
 
 const exposed = [

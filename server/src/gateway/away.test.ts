@@ -31,6 +31,7 @@ const ticket: Ticket = {
   covers: () => true,
   settle: () => ({ nanocredits: 0 }),
 }
+const journal = { note: () => {} }
 const governor = { admit: () => ticket }
 
 const say = (script: object, more: object = {}) => ({
@@ -46,7 +47,7 @@ const request = (key: string, body: object) =>
   })
 
 test('a stream that is under way when the server stops ends with an error', async () => {
-  const plane = openPlane(platform, { governor, noted: () => {} })
+  const plane = openPlane(platform, { governor, journal, noted: () => {} })
   const key = await newKey()
   const response = await plane.respond(request(key, say({ say: 'a b c', hang_after: 2 }, { stream: true })))
   await plane.close()
@@ -55,7 +56,7 @@ test('a stream that is under way when the server stops ends with an error', asyn
 
 test('without the database whoever was known goes on calling, and others are asked to come again', async () => {
   const [known, unknown] = [await newKey(), await newKey()]
-  const plane = openPlane(platform, { governor, noted: () => {} })
+  const plane = openPlane(platform, { governor, journal, noted: () => {} })
   const status = async (key: string) => (await plane.respond(request(key, say({ say: 'x' })))).status
   assert.equal(await status(known), 200)
   await platform.database.close()

@@ -16,7 +16,7 @@ import { internal, uncovered } from './faults.ts'
 import type { Fault, JsonObject, MouthName } from './hub.ts'
 import { Refusal } from './mouths/mouth.ts'
 import { outlineOf } from './mouths/outline.ts'
-import { type Counted, countedOf, recordOf, usageOf } from './noting.ts'
+import { CONTENT_BYTES_MAX, type Counted, countedOf, recordOf, usageOf } from './noting.ts'
 import type { Plane } from './plane.ts'
 import type { CallRecord, Policy, Ticket } from './policy.ts'
 import { ProviderFault } from './providers/provider.ts'
@@ -52,6 +52,8 @@ export class Call {
   #held: Held | undefined
   /** Of the cache: others may wait for this answer. */
   #leading: Leading | undefined
+  #told_length = 0
+  #isBeingAdmitted = false
   #hasBegun = false
   #isOver = false
   #unfollow = () => {}
@@ -125,7 +127,9 @@ export class Call {
     const { model, stream } = wish.outline
     const start = { id: this.id, request_id, mouth: this.mouth, model, is_stream: stream }
     const estimates = estimatesOf(policy, routed.stops, wish.outline)
+    this.#isBeingAdmitted = true
     this.#then(this.#plane.governor.admit(policy, pass.caller, start, estimates), (ticket) => {
+      this.#isBeingAdmitted = false
       this.#ticket = ticket
       // The client went away while its leave was being fetched.
       if (this.#isOver) return this.#settle('aborted', 499, null)
@@ -197,10 +201,16 @@ export class Call {
     const counted = { ...countedOf(attempt), isWhole: true }
     this.#settle('completed', 200, null, counted)
     const headers = { ...this.#answerHeaders(attempt), 'content-type': 'text/event-stream' }
-    if (this.#leading) this.#store(attempt, headers, Buffer.concat(this.told.map((each) => Buffer.from(each))), counted)
+    this.#storeStream(attempt, headers, counted)
     if (!this.#hasBegun) this.#begin(attempt, last)
     else if (last.length > 0) this.#reply.write(last)
     this.#reply.end()
+  }
+
+  #storeStream(attempt: Attempt, headers: Headers, counted: Counted) {
+    if (!this.#leading) return
+    if (this.told.length === 0) return this.#leading.giveUp()
+    this.#store(attempt, headers, Buffer.concat(this.told.map((each) => Buffer.from(each))), counted)
   }
 
   #store(attempt: Attempt, headers: Headers, body: string | Buffer, counted: Counted) {
@@ -254,11 +264,20 @@ export class Call {
     this.#plane.noted(this.mouth, http_status, (performance.now() - this.asked.began) / 1000)
     const ticket = this.#ticket
     this.#ticket = undefined
-    return ticket?.settle(recordOf(this, status, http_status, fault, counted))
+    // What cannot be read is not yet a call; and of one whose leave is being fetched it is seen to when it is there.
+    if (!this.wish || this.#isBeingAdmitted) return undefined
+    const record = recordOf(this, status, http_status, fault, counted)
+    if (ticket) return ticket.settle(record)
+    this.#plane.journal.note({ ...record, nanocredits: 0 })
+    return undefined
   }
 
   #keep(piece: string | Buffer) {
-    if ((this.policy?.traces.keep_content || this.#leading) && piece.length > 0) this.told.push(piece)
+    if (piece.length === 0 || !(this.policy?.traces.keep_content || this.#leading)) return
+    this.#told_length += piece.length
+    // Nobody keeps one that is so long: neither the trace nor the cache.
+    if (this.#told_length > CONTENT_BYTES_MAX) this.told.length = 0
+    else this.told.push(piece)
   }
 
   get cache(): CallRecord['cache'] {
@@ -303,6 +322,10 @@ export class Call {
   #threw(thrown: unknown) {
     const isTold = thrown instanceof Refusal || thrown instanceof ProviderFault
     const fault = isTold ? thrown.fault : this.#surprised(thrown)
+    const wasAdmitted = !this.#isBeingAdmitted
+    this.#isBeingAdmitted = false
+    // The client went away, and would not have got leave.
+    if (this.#isOver && !wasAdmitted) return void this.#settle('aborted', 499, null)
     if (!this.#isOver) return this.#fail('failed', fault)
     // It was settled, and could not be told.
     const body = JSON.stringify(faultBody(this.mouth, fault, this.asked.request_id))

@@ -41,7 +41,7 @@ type Row = { id: string; model: string; request: string | null; output_tokens: n
 const written = ({ organization_id }: TestOrganization) =>
   database.of(organization_id).many<Row>(sql`
     select c.id, c.model, c.output_tokens, c.attempts, t.request
-    from gateway_calls c left join gateway_call_contents t on t.call_id = c.id order by c.id`)
+    from gateway_calls c left join gateway_call_contents t on t.call_id = c.id`)
 
 test('a batch of calls of several organizations is written at once, and each sees its own', async () => {
   const [one, two] = [await newOrganization(), await newOrganization()]
@@ -49,10 +49,7 @@ test('a batch of calls of several organizations is written at once, and each see
   await insertCalls(database.platform, calls)
 
   const [first, second, third] = calls
-  assert.deepEqual(
-    (await written(one)).map(({ id }) => id),
-    [first?.id, third?.id],
-  )
+  assert.deepEqual(new Set((await written(one)).map(({ id }) => id)), new Set([first?.id, third?.id]))
   const [row] = await written(two)
   assert.deepEqual(row, {
     id: second?.id,
@@ -81,13 +78,14 @@ test('what is written again is there once, and what is rolled back is not there'
 
 test('no client spoils the batch of others with what the database cannot hold', async () => {
   const one = await newOrganization()
+  const id = newId()
   const fault = { type: 'x', code: null, message: 'zero \0 and half \ud800' }
   await insertCalls(database.platform, [
-    callOf(one, { model: `a\0${'b'.repeat(100_000)}`, request: '"\0"', answer: '"\\u0000"', status: 'failed', fault }),
+    callOf(one, { id, model: `a\0${'b'.repeat(100_000)}`, request: '"\0"', answer: '"\\u0000"', fault }),
     callOf(one, {}),
   ])
 
-  const [row] = await written(one)
+  const row = (await written(one)).find((each) => each.id === id)
   assert.equal(row?.request, '"\ufffd"')
   assert.ok(row?.model.startsWith('a\ufffdb'))
   assert.ok(row?.model.length < 1000)

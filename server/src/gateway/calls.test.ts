@@ -18,11 +18,14 @@ const { platform, clock, client } = await testFlow({
 function newPlane(ticket: Partial<Ticket> = {}) {
   const records: CallRecord[] = []
   const estimates: Estimate[][] = []
+  /** Those that the governor never saw, or refused. */
+  const unadmitted: CallRecord[] = []
   const told: { wake?: () => void } = {}
   /** How often each admitted call was settled. */
   const settlements: number[] = []
   const plane = openPlane(platform, {
     noted: () => {},
+    journal: { note: (record) => void unadmitted.push(record) },
     governor: {
       admit(_policy, _caller, _call, given) {
         estimates.push(given)
@@ -52,7 +55,7 @@ function newPlane(ticket: Partial<Ticket> = {}) {
     assert.ok(record)
     return record
   }
-  return { plane, call, noted, records, estimates, settlements }
+  return { plane, call, noted, records, unadmitted, estimates, settlements }
 }
 
 const say = (content: string, more: object = {}) => ({

@@ -10,8 +10,10 @@ import * as providers from './settings/providers.ts'
 import * as routes from './settings/routes.ts'
 import * as general from './settings/settings.ts'
 
+export { openJournal } from './journal.ts'
 export { type DataPlane, openPlane } from './open.ts'
 export { openPolicies, type Policies } from './policies.ts'
+export { ungoverned } from './ungoverned.ts'
 
 /** What an organization says about its gateway: a domain of the contract each. */
 export const settings = { general, guardrails, limits, prices, providers, routes }

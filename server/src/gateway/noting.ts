@@ -5,6 +5,7 @@ import type { Attempt } from './attempt.ts'
 import type { Call } from './call.ts'
 import type { Fault, Usage } from './hub.ts'
 import type { CallRecord } from './policy.ts'
+import { traceOf } from './tracing.ts'
 
 /** What an attempt has produced. `isWhole`: it came to its end, and what was told is all. */
 export type Counted = { usage: Partial<Usage> | undefined; output_tokens: number; isWhole: boolean }
@@ -57,7 +58,7 @@ export function recordOf(
     started_at: call.started_at,
     first_chunk_ms: winner?.first_chunk_ms ?? null,
     duration_ms: performance.now() - asked.began,
-    traceparent: asked.headers.traceparent ?? null,
+    traceparent: traceOf(asked.headers.traceparent) ? (asked.headers.traceparent ?? null) : null,
     request: isKept ? kept([asked.body]) : null,
     answer: isKept && call.told.length > 0 ? answerKept(call) : null,
     findings: [],
@@ -91,10 +92,8 @@ const answerKept = ({ told, wish }: Call): string | null =>
   wish?.outline.stream ? JSON.stringify({ stream: kept(told) }) : kept(told)
 
 function kept(pieces: (string | Buffer)[]): string | null {
-  let text = ''
-  for (const piece of pieces) {
-    text += piece.toString()
-    if (text.length > CONTENT_BYTES_MAX) return null
-  }
-  return text
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
+  if (length > CONTENT_BYTES_MAX) return null
+  // Bytes are joined before they are read: a piece may end within a character.
+  return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece))).toString()
 }

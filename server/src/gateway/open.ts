@@ -9,15 +9,14 @@ import { createForward } from './forward.ts'
 import { createFront, type Front } from './front.ts'
 import type { Plane } from './plane.ts'
 import { openPolicies } from './policies.ts'
-import type { Governor } from './policy.ts'
 import { createFlow } from './providers/flow.ts'
 import { createReplays } from './replays.ts'
 import { createSignIn } from './sign-in.ts'
 
 export type DataPlane = Front & { close(): Promise<void> }
-type Noted = Plane['noted']
+type Parts = Pick<Plane, 'governor' | 'journal' | 'noted'>
 
-export function openPlane(platform: Platform, parts: { governor: Governor; noted: Noted }): DataPlane {
+export function openPlane(platform: Platform, parts: Parts): DataPlane {
   const { config, clock, log } = platform
   const forward = createForward(config)
   const signIn = createSignIn(platform)

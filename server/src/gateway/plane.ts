@@ -7,6 +7,7 @@ import type { Cache } from './cache.ts'
 import type { Catalog } from './catalog.ts'
 import type { Send } from './forward.ts'
 import type { Fault, MouthName } from './hub.ts'
+import type { Journal } from './journal.ts'
 import type { Policies } from './policies.ts'
 import type { Governor } from './policy.ts'
 import type { ProviderKind } from './providers/provider.ts'
@@ -19,6 +20,8 @@ export type Plane = {
   signIn: SignIn
   policies: Pick<Policies, 'policyOf'>
   governor: Governor
+  /** Calls that had no leave are noted here; of the others the governor's tickets see to it. */
+  journal: Pick<Journal, 'note'>
   replays: Replays
   catalog: Catalog
   cache: Cache
