@@ -1,7 +1,12 @@
 /** Which adapter speaks with which kind of provider. */
 
+import { anthropic } from './anthropic.ts'
 import { flow } from './flow.ts'
 import { gemini } from './gemini.ts'
 import type { Adapter, ProviderKind } from './provider.ts'
 
-export const adapters: Partial<Record<ProviderKind, Adapter>> = { gemini, openai: { ...flow, kind: 'openai' } }
+export const adapters: Partial<Record<ProviderKind, Adapter>> = {
+  anthropic,
+  gemini,
+  openai: { ...flow, kind: 'openai' },
+}

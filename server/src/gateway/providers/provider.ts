@@ -100,6 +100,11 @@ export type Adapter = {
     request(account: Account, model: string, request: RerankRequest): Outgoing
     answer(body: JsonObject, request: RerankRequest): RerankAnswer
   }
+  /** How the tokens of a request in Anthropic's format are counted, without asking a model. */
+  counting?: {
+    request(account: Account, model: string, body: JsonObject): Outgoing
+    answer(body: JsonObject): number | undefined
+  }
   /** What an answer that is no success means. `body` is the text as it came, cut at 64 KiB. */
   fault(status: number, headers: Record<string, string | undefined>, body: string): Fault
   /** How the models of an account are asked for, and read; the same call proves that a key works. */

@@ -1,0 +1,181 @@
+/** A chat as Anthropic's Messages API reads it (https://platform.claude.com/docs/en/api/messages): how much is written and
+ *  thought, by which schema, with which tools. Where two wishes exclude each other, what the answer must be comes before
+ *  how it is thought: thinking is left out, and named as dropped. */
+
+import type { ChatRequest, JsonObject, ToolChoice } from '../hub.ts'
+import { conversationOf, lacksThoughts, type Turn } from './anthropic-messages.ts'
+import { closedSchema, isClosable } from './anthropic-schema.ts'
+import { type Traits, traitsOf } from './anthropic-traits.ts'
+import { untranslatable } from './faults.ts'
+import { filled, objectOf } from './read.ts'
+
+/** The tool that takes an answer in JSON, where a model has no output format. No client's tool has this name. */
+export const JSON_TOOL = 'flow_answer_in_json'
+
+export type Made = { body: JsonObject; dropped: string[]; betas: string[] }
+
+export function messageBodyOf(model: string, request: ChatRequest): Made {
+  if ((request.n ?? 1) > 1) throw untranslatable('Anthropic gives one answer to a call. Leave n out.', 'n')
+  const traits = traitsOf(model)
+  const { system, turns, hasFiles } = conversationOf(request.messages)
+  const max_tokens = request.max_completion_tokens ?? traits.output_max
+  const format = formatOf(request, traits)
+  const tools = toolingOf(request, traits, format)
+  const thought = thoughtOf(request, traits, { turns, max_tokens, mustCall: tools.mustCall })
+  const sampling = samplingOf(request, traits, thought.isOn)
+  const output = filled({
+    effort: thought.effort,
+    format: format.is === 'schema' ? { type: 'json_schema', schema: format.schema } : undefined,
+  })
+  const body = filled({
+    model,
+    max_tokens,
+    system: system.length > 0 ? system : undefined,
+    messages: turns,
+    ...sampling.fields,
+    stop_sequences: request.stop?.length ? request.stop : undefined,
+    thinking: thought.thinking,
+    output_config: Object.keys(output).length > 0 ? output : undefined,
+    tools: tools.tools,
+    tool_choice: tools.tool_choice,
+    metadata: request.user === undefined ? undefined : { user_id: request.user },
+    stream: request.stream || undefined,
+  })
+  const dropped = [
+    ...NEVER_SAID.filter((name) => request[name] !== undefined && request[name] !== false),
+    ...(format.is === 'lost' ? ['response_format'] : []),
+    ...sampling.dropped,
+    ...thought.dropped,
+    ...tools.dropped,
+    ...Object.keys(request.others ?? {}),
+  ]
+  return { body, dropped, betas: hasFiles ? ['files-api-2025-04-14'] : [] }
+}
+
+const NEVER_SAID = [
+  'seed',
+  'presence_penalty',
+  'frequency_penalty',
+  'logit_bias',
+  'logprobs',
+  'top_logprobs',
+  'metadata',
+] as const
+
+type Format = { is: 'text' } | { is: 'schema' | 'tool'; schema: JsonObject } | { is: 'lost' }
+
+/** The model's own output format where it has one that says the same, else a tool that it must call. */
+function formatOf({ response_format: format, tools }: ChatRequest, traits: Traits): Format {
+  if (!format || format.type === 'text') return { is: 'text' }
+  const schema = format.type === 'json_schema' ? format.json_schema.schema : undefined
+  if (schema && traits.takesFormat && isClosable(schema)) return { is: 'schema', schema: closedSchema(schema) }
+  // Any JSON: with tools at hand the model could no longer choose to call one of them.
+  const isAsked = schema !== undefined || !tools?.length
+  if (isAsked && traits.forcesTools) return { is: 'tool', schema: schema ?? { type: 'object' } }
+  if (schema && traits.takesFormat) return { is: 'schema', schema: closedSchema(schema) }
+  return { is: 'lost' }
+}
+
+type Thinking = { thinking?: JsonObject; effort?: string; isOn: boolean; dropped: string[] }
+/** Anthropic's least. */
+const BUDGET_MIN = 1_024
+/** How much of what may be written is thought, for models that know no effort. */
+const shares = { minimal: 0.02, low: 0.1, medium: 0.3, high: 0.6, xhigh: 0.9, max: 0.9 } as const
+
+function thoughtOf(
+  request: ChatRequest,
+  traits: Traits,
+  { turns, max_tokens, mustCall }: { turns: Turn[]; max_tokens: number; mustCall: boolean },
+): Thinking {
+  const { reasoning_effort: effort, reasoning_tokens: tokens } = request
+  const off: Thinking = { isOn: false, dropped: [] }
+  if (effort === undefined && tokens === undefined) return off
+  const asked = tokens === undefined ? 'reasoning_effort' : 'reasoning_tokens'
+  const without = { isOn: false, dropped: [asked] }
+  if (effort === 'none' || tokens === 0) return leastOf(traits)
+  if (traits.thinks === 'never') return without
+  if (traits.thinks === 'by effort' && (tokens === undefined || !traits.takesBudget)) {
+    const thinking = { type: 'adaptive', display: 'summarized' }
+    if (effort === undefined) return { thinking, isOn: true, dropped: [] }
+    return { thinking, effort: effortOf(effort, traits), isOn: true, dropped: [] }
+  }
+
+  const wished = tokens ?? Math.round(max_tokens * shares[effort ?? 'medium'])
+  const budget_tokens = Math.min(Math.max(wished, BUDGET_MIN), max_tokens - 1)
+  if (budget_tokens < BUDGET_MIN || mustCall || lacksThoughts(turns)) return without
+  return { thinking: { type: 'enabled', budget_tokens }, isOn: true, dropped: [] }
+}
+
+function leastOf({ least, thinks }: Traits): Thinking {
+  if (thinks === 'never') return { isOn: false, dropped: [] }
+  if (least === 'low effort') return { effort: 'low', isOn: true, dropped: [] }
+  return { thinking: { type: least }, isOn: least !== 'disabled', dropped: [] }
+}
+
+function effortOf(effort: NonNullable<ChatRequest['reasoning_effort']>, traits: Traits): string {
+  if (effort === 'minimal') return 'low'
+  return effort === 'xhigh' && !traits.takesXhigh ? 'max' : effort
+}
+
+/** Anthropic's temperatures end at 1; while a model thinks it takes none of these, and newer ones never do. */
+function samplingOf(request: ChatRequest, traits: Traits, isThinking: boolean) {
+  const { temperature, top_p, top_k } = request
+  const isTaken = traits.takesSampling && !isThinking
+  const hasBoth = temperature !== undefined && top_p !== undefined
+  const fields = isTaken
+    ? { temperature: temperature && Math.min(temperature, 1), top_p: hasBoth ? undefined : top_p, top_k }
+    : {}
+  const asked = { temperature, top_p, top_k }
+  const dropped = (['temperature', 'top_p', 'top_k'] as const).filter((name) => {
+    return asked[name] !== undefined && fields[name] !== asked[name]
+  })
+  return { fields, dropped }
+}
+
+type Tooling = { tools?: JsonObject[]; tool_choice?: JsonObject; mustCall: boolean; dropped: string[] }
+
+function toolingOf(request: ChatRequest, traits: Traits, format: Format): Tooling {
+  const choice = request.tool_choice
+  const tools = (request.tools ?? []).map((tool) => toolOf(tool, traits))
+  if (format.is === 'tool') {
+    const answer = { name: JSON_TOOL, description: 'Give the answer with this.', input_schema: format.schema }
+    const kept = allowed(tools, choice)
+    const tool_choice = { type: 'any', disable_parallel_tool_use: true }
+    return { tools: [...kept, answer], tool_choice, mustCall: true, dropped: [] }
+  }
+  if (tools.length === 0) return { mustCall: false, dropped: [] }
+
+  const single: JsonObject = request.parallel_tool_calls === false ? { disable_parallel_tool_use: true } : {}
+  if (choice === 'none') return { tools, tool_choice: { type: 'none' }, mustCall: false, dropped: [] }
+  if (choice === undefined || choice === 'auto') {
+    const isSaid = choice === 'auto' || request.parallel_tool_calls === false
+    return { tools, ...(isSaid ? { tool_choice: { type: 'auto', ...single } } : {}), mustCall: false, dropped: [] }
+  }
+  if (!traits.forcesTools) {
+    const tool_choice = { type: 'auto', ...single }
+    return { tools: allowed(tools, choice), tool_choice, mustCall: false, dropped: ['tool_choice'] }
+  }
+  const forced: JsonObject = choice === 'required' ? { type: 'any' } : { type: 'tool', name: choice.function.name }
+  return { tools, tool_choice: { ...forced, ...single }, mustCall: true, dropped: [] }
+}
+
+/** Those that may be called. */
+function allowed(tools: JsonObject[], choice: ToolChoice | undefined): JsonObject[] {
+  if (choice === 'none') return []
+  if (typeof choice !== 'object') return tools
+  return tools.filter(({ name }) => name === choice.function.name)
+}
+
+function toolOf(tool: NonNullable<ChatRequest['tools']>[number], traits: Traits): JsonObject {
+  const { name, description, parameters, strict } = tool.function
+  const given = parameters ?? {}
+  const schema: JsonObject = given.type === undefined ? { type: 'object', properties: {}, ...given } : given
+  const isStrict = strict === true && traits.takesFormat && isClosable(schema)
+  return filled({
+    name,
+    description,
+    input_schema: isStrict ? closedSchema(objectOf(schema)) : schema,
+    strict: isStrict || undefined,
+    cache_control: tool.cache_control && { ...tool.cache_control },
+  })
+}
