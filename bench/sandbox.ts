@@ -2,11 +2,9 @@
  *  and in plain Node; a worker's start and memory; and what a victim feels of eight attackers. */
 
 import { readFile } from 'node:fs/promises'
-import { launches } from '../server/src/sandbox/isolation.ts'
 import { type Job, openSandbox, type Sandbox } from '../server/src/sandbox/sandbox.ts'
-import { Task } from '../server/src/sandbox/task.ts'
-import { WorkerHost } from '../server/src/sandbox/worker-host.ts'
 import { rateOf, residentMb, table } from './measure.ts'
+import { ofOneWorker } from './parts/worker.ts'
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: a guest's program is text here
 const SMALL = 'export function main({ a, b }) { return { sum: a + b, text: `${a} and ${b}` } }'
@@ -48,31 +46,6 @@ async function proportionalMb(of: number): Promise<number | undefined> {
   return kb === undefined ? undefined : Number(kb) / 1024
 }
 
-/** One worker alone, with this many runs in its pipe. */
-async function ofOneWorker(at_a_time: number) {
-  const [launch] = launches(process.pid, 'process').found
-  if (!launch) throw new Error('No worker can be started here.')
-  const up = Promise.withResolvers<void>()
-  const worker = new WorkerHost(launch, {
-    onUp: () => up.resolve(),
-    onRoom: () => {},
-    onHeld: () => {},
-    onReturned: () => {},
-    onGone: () => up.reject(new Error('The worker ended.')),
-  })
-  await up.promise
-  const order = { ...job(SMALL, undefined), depth: 0, input: JSON.stringify({ a: 1, b: 2 }) }
-  const rate = await rateOf(() => {
-    const task = new Task(order, () => {})
-    worker.begin(task)
-    return task.verdict
-  }, at_a_time)
-  up.promise.catch(() => {})
-  worker.retire()
-  await worker.gone
-  return rate
-}
-
 const plain = await rateOf(async (i) => JSON.stringify(small(JSON.parse(JSON.stringify({ a: i, b: 2 })))), 1, 1)
 const one = await rateOf((i) => succeed(sandbox, job(SMALL, { a: i, b: 2 })))
 const sixteen = await rateOf((i) => succeed(sandbox, job(SMALL, { a: i, b: 2 })), 16)
@@ -82,7 +55,7 @@ const typed = await rateOf(
   1,
   1,
 )
-const piped = await ofOneWorker(8)
+const piped = await ofOneWorker(job(SMALL, undefined), JSON.stringify({ a: 1, b: 2 }), 8)
 const plainFib = await rateOf(async () => fib(22), 1, 1)
 const sandboxFib = await rateOf(() => succeed(sandbox, job(FIB, { n: 22 }, { tenant: 'computing' })), 1, 2)
 
