@@ -111,6 +111,8 @@ export type ChatRequest = {
   /** What was asked besides, by names of the mouth's own format. It reaches providers of that format unchanged;
    *  adapters of another one name it in `dropped`. */
   others?: JsonObject
+  /** What the mouth's answer repeats of the request, in its own names. No adapter reads it. */
+  echo?: JsonObject
 }
 
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter'

@@ -89,7 +89,11 @@ const response = fields(
     output: listOf(item),
     parallel_tool_calls: flag,
     temperature: orNull(decimal),
-    tool_choice: anyOf(oneOf('none', 'auto', 'required'), fields({ type: exactly('function'), name: filled })),
+    tool_choice: anyOf(
+      oneOf('none', 'auto', 'required'),
+      fields({ type: exactly('function'), name: filled }),
+      fields({ type: exactly('allowed_tools'), mode: oneOf('auto', 'required'), tools: listOf(anyObject) }),
+    ),
     tools: listOf(tool),
     top_p: orNull(decimal),
   },
@@ -102,6 +106,8 @@ const response = fields(
     reasoning: orNull(fields({}, { effort, summary: detail })),
     safety_identifier: orNull(text),
     service_tier: orNull(text),
+    // Of the API, though its reference does not list it among what is answered.
+    store: flag,
     text: fields({}, { format, verbosity: oneOf('low', 'medium', 'high', null) }),
     top_logprobs: orNull(count),
     truncation: oneOf('auto', 'disabled', null),
