@@ -61,7 +61,7 @@ function operationObject(domain: string, name: string, operation: Operation): Sc
     description: describe(operation),
     ...(operation.permission === 'public' ? { security: [] } : {}),
     parameters: [...parameters, ...headers(operation)],
-    ...(hasBody ? { requestBody: requestBody(z.strictObject(body)) } : {}),
+    ...(hasBody ? { requestBody: requestBody(operation.mouth ? z.looseObject(body) : z.strictObject(body)) } : {}),
     responses: responses(operation),
   }
 }
@@ -94,7 +94,7 @@ function headers(operation: Operation): Schema[] {
     ...header('X-Workspace-ID', 'The workspace; the default one without it.'),
     schema: { type: 'string', format: 'uuid' },
   })
-  if (operation.method === 'POST') {
+  if (operation.method === 'POST' && !operation.mouth?.streams) {
     all.push(header('Idempotency-Key', 'The same key and body within 24 hours give the same answer.'))
   }
   if (operation.method === 'PUT' || operation.method === 'PATCH' || operation.method === 'DELETE') {
@@ -117,17 +117,25 @@ function responses(operation: Operation): Schema {
   if (operation.output && !operation.streams) {
     success.content = { 'application/json': { schema: print(operation.output, 'output') } }
   }
+  if (operation.mouth?.streams) {
+    success.content = { ...(success.content as Schema), 'text/event-stream': { schema: { type: 'string' } } }
+  }
   const waited =
     operation.status === 202 ? { 200: { ...success, description: 'It ended while the caller waited.' } } : {}
   const problem = {
     description: 'A refusal.',
-    content: { 'application/json': { schema: { $ref: '#/components/schemas/Problem' } } },
+    content: {
+      'application/json': {
+        schema: operation.mouth ? print(operation.mouth.errors, 'output') : { $ref: '#/components/schemas/Problem' },
+      },
+    },
   }
   const refusals = refusedWith(operation).map((code) => [String(statusOfCode[code]), { ...problem, description: code }])
   return { ...waited, [status]: success, ...Object.fromEntries(refusals), default: problem }
 }
 
 function refusedWith(operation: Operation) {
+  if (operation.mouth) return ofMouths
   const codes: (keyof typeof statusOfCode)[] = ['VALIDATION_ERROR', 'RATE_LIMITED']
   if (operation.permission !== 'public') codes.push('UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND')
   if (operation.method !== 'GET') codes.push('BAD_REQUEST', 'CONFLICT')
@@ -136,6 +144,21 @@ function refusedWith(operation: Operation) {
   }
   return codes.sort((a, b) => statusOfCode[a] - statusOfCode[b])
 }
+
+/** What a mouth refuses with, whichever format it speaks. */
+const ofMouths = [
+  'BAD_REQUEST',
+  'UNAUTHENTICATED',
+  'BUDGET_EXCEEDED',
+  'FORBIDDEN',
+  'NOT_FOUND',
+  'PAYLOAD_TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+  'RATE_LIMITED',
+  'UPSTREAM_FAILED',
+  'UNAVAILABLE',
+  'TIMEOUT',
+] as const
 
 const style = { unrepresentable: 'any', reused: 'inline', target: 'draft-2020-12' } as const
 

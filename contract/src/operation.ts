@@ -38,6 +38,10 @@ export type Operation = {
   body_bytes_max?: number
   /** Who counts as one caller for the rate limit: most operations by credential, sign-in by address. */
   rate?: 'sign_in'
+  /** It speaks a format of others: refusals are in that format, fields that are not named travel on, and where it
+   *  streams, `stream: true` in the body asks for server-sent events. Such operations are served by a way of their own
+   *  (gateway.ts). */
+  mouth?: { errors: z.ZodType; streams?: true }
   /** The answer holds a secret that is shown once: it must not be cached, and is stored nowhere in the clear. */
   secret?: true
 }
