@@ -4,6 +4,7 @@ import { audit } from './audit.ts'
 import { auth } from './auth.ts'
 import { billing } from './billing.ts'
 import { components } from './components.ts'
+import { gatewayCalls } from './gateway-calls.ts'
 import { gatewayLimits, gatewayPrices } from './gateway-limits.ts'
 import { gatewayProviders } from './gateway-providers.ts'
 import { gatewayGuardrails, gatewayRoutes } from './gateway-routes.ts'
@@ -24,6 +25,7 @@ export const contract = {
   auth,
   billing,
   components,
+  gatewayCalls,
   gatewayGuardrails,
   gatewayLimits,
   gatewayPrices,

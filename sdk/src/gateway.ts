@@ -1,10 +1,11 @@
-/** The AI gateway's namespaces: what an organization says about it. */
+/** The AI gateway's namespaces: what an organization says about it, and what was called. */
 
 import { contract } from '@flow/contract'
 import { type Methods, methodsOf } from './methods.ts'
 import type { Transport } from './transport.ts'
 
 export type GatewaySettings = {
+  calls: Methods<typeof contract.gatewayCalls>
   providers: Methods<typeof contract.gatewayProviders>
   routes: Methods<typeof contract.gatewayRoutes>
   guardrails: Methods<typeof contract.gatewayGuardrails>
@@ -14,6 +15,7 @@ export type GatewaySettings = {
 }
 
 export const gatewaySettings = (transport: Transport): GatewaySettings => ({
+  calls: methodsOf(contract.gatewayCalls, transport),
   providers: methodsOf(contract.gatewayProviders, transport),
   routes: methodsOf(contract.gatewayRoutes, transport),
   guardrails: methodsOf(contract.gatewayGuardrails, transport),

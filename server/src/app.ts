@@ -48,6 +48,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('billing', contract.billing, billing)
   serve('components', contract.components, components, components)
   const settings = gateway.settings
+  serve('gateway_calls', contract.gatewayCalls, gateway.calls)
   serve('gateway_guardrails', contract.gatewayGuardrails, settings.guardrails, settings.guardrails)
   serve('gateway_limits', contract.gatewayLimits, settings.limits, settings.limits)
   serve('gateway_prices', contract.gatewayPrices, settings.prices, settings.prices)

@@ -142,6 +142,7 @@ async function newWorld(): Promise<World> {
     request_id: login.id,
     subscription_id: subscription.id,
     delivery_id: delivery.id,
+    call_id: await callOf(organization),
     guardrail_id: (await alice.gateway.guardrails.create(made('gatewayGuardrails.create'))).id,
     secret_id: (await alice.secrets.create(made('secrets.create'))).id,
     limit_id: (await alice.gateway.limits.create(made('gatewayLimits.create'))).id,
@@ -150,6 +151,18 @@ async function newWorld(): Promise<World> {
     route_id: (await alice.gateway.routes.create(made('gatewayRoutes.create'))).id,
   }
   return { ids, organization }
+}
+
+async function callOf({ alice, admin }: TestOrganization): Promise<string> {
+  const { app } = await testFlow()
+  const body = JSON.stringify({ model: 'flow/echo', messages: [{ role: 'user', content: 'Walked' }] })
+  const headers = { 'x-api-key': admin.api_key, 'content-type': 'application/json' }
+  await app.fetch(new Request('http://flow.test/api/v1/gateway/v1/chat/completions', { method: 'POST', headers, body }))
+  const { items } = await until(
+    () => alice.gateway.calls.list(),
+    ({ total }) => total > 0,
+  )
+  return items[0]?.id ?? ''
 }
 
 const parametersOf = ({ operation }: Walked) => [...operation.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name)
@@ -317,6 +330,7 @@ test('each operation is called by a story', () => {
     .join('\n')
   // Clients know these under another name.
   const aliases: Record<string, string> = {
+    gatewayCalls: 'gateway\\.calls',
     gatewayGuardrails: 'gateway\\.guardrails',
     gatewayLimits: 'gateway\\.limits',
     gatewayPrices: 'gateway\\.prices',

@@ -1,10 +1,11 @@
 /** What every replica does now and then, beside the requests: it hands events to those who listen, fires schedules, chains
- *  the audit log, removes executions whose time is over and forgets what has had its day. Each task may run on several replicas at once and does no more than
- *  once. */
+ *  the audit log, removes executions and traces of calls whose time is over and forgets what has had its day. Each task
+ *  may run on several replicas at once and does no more than once. */
 
 import { startSealer } from './audit/audit.ts'
 import type { Platform } from './context.ts'
 import { startDispatcher } from './events/events.ts'
+import * as gateway from './gateway/gateway.ts'
 import { forget } from './http/idempotency.ts'
 import { forgetStates } from './state/state.ts'
 import { forgetDeliveries, startScheduler } from './triggers/triggers.ts'
@@ -18,6 +19,7 @@ export function startHousekeeping(platform: Platform): { stop(): Promise<void> }
   const sealer = startSealer(platform)
   const scheduler = startScheduler(platform)
   const retention = startRetention(platform)
+  const traces = gateway.startRetention(platform)
   const forgetting = setInterval(() => {
     forget(platform.database.platform, platform.clock.now().toISOString()).catch((err: unknown) =>
       platform.log.warn({ err }, 'old idempotency keys were not forgotten'),
@@ -32,6 +34,7 @@ export function startHousekeeping(platform: Platform): { stop(): Promise<void> }
       await dispatcher.stop()
       await scheduler.stop()
       await retention.stop()
+      await traces.stop()
       await sealer.stop()
     },
   }

@@ -12,6 +12,7 @@ import { ANSWER_BYTES_MAX } from './gateway/attempt.ts'
 import { CACHED_ANSWER_BYTES_MAX, CACHED_BYTES_MAX } from './gateway/cache.ts'
 import { CONNECTIONS_MAX } from './gateway/forward.ts'
 import { BODY_BYTES_MAX as CALL_BYTES_MAX } from './gateway/front.ts'
+import { journalLimits } from './gateway/journal.ts'
 import { CONTENT_BYTES_MAX } from './gateway/noting.ts'
 import { KEPT_BYTES_MAX } from './gateway/replays.ts'
 import { plainRoute } from './gateway/route.ts'
@@ -70,6 +71,7 @@ test('the limits that are written down are those that hold', () => {
     `| answer kept for an idempotency key | ${mebi(KEPT_BYTES_MAX)}B,`,
     `| answers in the cache | ${mebi(CACHED_ANSWER_BYTES_MAX)}B each, ${mebi(CACHED_BYTES_MAX)}B in each process |`,
     `| content kept with a trace | ${mebi(CONTENT_BYTES_MAX)}B of what was asked,`,
+    `| calls that wait to be written, while the database is away | ${number(journalLimits.calls)} in a process, ${mebi(journalLimits.characters)} characters of what was said |`,
     `| timers | ${number(sandbox.timers)}, of them ${number(sandbox.timers_pending)} at a time |`,
   ]
   for (const row of rows) assert.ok(page.includes(row), row)

@@ -6,36 +6,13 @@ import { newId } from '../context.ts'
 import { sql } from '../db/db.ts'
 import { newOrganization, type TestOrganization, testFlow } from '../testing.ts'
 import { insertCalls, type Settlement } from './calls-store.ts'
+import { callAs } from './calls-testing.ts'
 
 const { platform } = await testFlow()
 const { database } = platform
 
-const callOf = ({ organization_id, workspace_id, admin }: TestOrganization, more: Partial<Settlement>): Settlement => ({
-  id: newId(),
-  caller: { organization_id, workspace_id, user_id: admin.user_id, key_id: null },
-  request_id: newId(),
-  mouth: 'chat',
-  model: 'flow/echo',
-  provider: 'flow',
-  provider_model: 'echo',
-  status: 'completed',
-  http_status: 200,
-  fault: null,
-  is_stream: false,
-  cache: 'off',
-  usage: { input: 1, cached: 2, cache_written: 3, output: 4, reasoning: 5 },
-  is_estimated: false,
-  attempts: [{ provider: 'flow', model: 'echo', http_status: 200, fault: null, duration_ms: 1.5 }],
-  started_at: platform.clock.now().toISOString(),
-  first_chunk_ms: 1.25,
-  duration_ms: 2.5,
-  traceparent: null,
-  request: '{"model":"flow/echo"}',
-  answer: null,
-  findings: [],
-  nanocredits: 7,
-  ...more,
-})
+const callOf = ({ organization_id, workspace_id, admin }: TestOrganization, more: Partial<Settlement>) =>
+  callAs({ organization_id, workspace_id, user_id: admin.user_id, key_id: null }, more)
 
 type Row = { id: string; model: string; request: string | null; output_tokens: number; attempts: unknown[] }
 const written = ({ organization_id }: TestOrganization) =>

@@ -3,6 +3,7 @@
 
 import type { Platform } from '../context.ts'
 import { rewrap } from '../rewrap.ts'
+import * as calls from './calls.ts'
 import * as guardrails from './settings/guardrails.ts'
 import * as limits from './settings/limits.ts'
 import * as prices from './settings/prices.ts'
@@ -13,7 +14,9 @@ import * as general from './settings/settings.ts'
 export { openJournal } from './journal.ts'
 export { type DataPlane, openPlane } from './open.ts'
 export { openPolicies, type Policies } from './policies.ts'
+export { startRetention } from './retention.ts'
 export { ungoverned } from './ungoverned.ts'
+export { calls }
 
 /** What an organization says about its gateway: a domain of the contract each. */
 export const settings = { general, guardrails, limits, prices, providers, routes }

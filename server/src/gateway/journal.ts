@@ -99,7 +99,8 @@ export function openJournal({ database, log }: Pick<Platform, 'database' | 'log'
       clearTimeout(timer)
       await writing
       await write()
-      if (waiting.length > 0) log.error({ dropped: waiting.length }, 'calls of the gateway were not written')
+      const left = dropped + waiting.length
+      if (left > 0) log.error({ dropped: left }, 'calls of the gateway were not written')
     },
   }
 }

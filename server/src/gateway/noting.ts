@@ -48,11 +48,12 @@ export function recordOf(
     is_stream: wish.outline.stream,
     cache: call.cache,
     ...usageOf(call, counted),
-    attempts: attempts.map(({ errand, http_status, fault, duration_ms }) => ({
+    attempts: attempts.map(({ errand, http_status, fault, began, duration_ms }) => ({
       provider: errand.stop.provider.name,
       model: errand.stop.model,
       http_status,
       fault: fault && (fault.code ?? fault.type),
+      started_ms: began - asked.began,
       duration_ms,
     })),
     started_at: call.started_at,

@@ -129,7 +129,14 @@ export type CallRecord = {
   usage: { input: number; cached: number; cache_written: number; output: number; reasoning: number }
   /** The usage was counted here, because the provider did not say. */
   is_estimated: boolean
-  attempts: { provider: string; model: string; http_status: number | null; fault: string | null; duration_ms: number }[]
+  attempts: {
+    provider: string
+    model: string
+    http_status: number | null
+    fault: string | null
+    started_ms: number
+    duration_ms: number
+  }[]
   started_at: string
   first_chunk_ms: number | null
   duration_ms: number
