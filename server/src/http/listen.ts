@@ -46,7 +46,8 @@ export async function listen(app: App, host: string, port: number): Promise<List
       headersTimeout: 3_000,
       requestTimeout: 60_000,
       connectionsCheckingInterval: 1_000,
-      keepAliveTimeout: 5_000,
+      // Longer than the proxies in front keep theirs (60 s is usual): whoever closes first must not be us.
+      keepAliveTimeout: 75_000,
       noDelay: true,
     },
     (request, response) => {
