@@ -358,7 +358,7 @@ test('models that an organization has not named are asked of their provider, and
     const response = await plane.respond(new Request(`http://flow.test${PREFIX}/models`, { headers }))
     return ((await response.json()) as { data: { id: string }[] }).data.map(({ id }) => id)
   }
-  const builtIn = ['flow/echo', 'flow/hash-embedding-384', 'flow/scripted']
+  const builtIn = ['flow/echo', 'flow/hash-embedding-384', 'flow/hash-rerank-384', 'flow/scripted']
   const expected = [...builtIn, 'named/one', 'open/gpt-x', 'open/gpt-y', 'open/own']
   assert.deepEqual(await ids(), expected)
   assert.deepEqual(await ids(), expected)

@@ -7,7 +7,7 @@ import type { Send } from './forward.ts'
 import type { Provider } from './policy.ts'
 import { adapters } from './providers/adapters.ts'
 import type { ProviderKind } from './providers/provider.ts'
-import { objectOf, parsed } from './providers/read.ts'
+import { listingIn } from './providers/read.ts'
 
 const FRESH_MS = 600_000
 const FAILED_FRESH_MS = 30_000
@@ -49,7 +49,7 @@ async function ask(send: Send, provider: Provider, now: Date): Promise<string[] 
   try {
     const outgoing = adapter.models.request(provider)
     const text = await answerTo(send, adapter.sign ? await adapter.sign(outgoing, provider, now) : outgoing)
-    return text === undefined ? undefined : namesIn(adapter.models.answer(objectOf(parsed(text))))
+    return text === undefined ? undefined : namesIn(adapter.models.answer(listingIn(text)))
   } catch {
     return undefined
   }

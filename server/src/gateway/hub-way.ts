@@ -62,7 +62,8 @@ function answerOf(journey: Journey, bytes: Buffer): Answered {
     for (const call of message.tool_calls ?? []) text_bytes += Buffer.byteLength(call.function.arguments)
     for (const block of message.reasoning ?? []) text_bytes += Buffer.byteLength(block.text)
   }
-  return { body: JSON.stringify(mouth.answer(answer, request, about)), usage: answer.usage, text_bytes }
+  const usage = answer.is_estimated ? undefined : answer.usage
+  return { body: JSON.stringify(mouth.answer(answer, request, about)), usage, text_bytes }
 }
 
 /** The answer as JSON. */

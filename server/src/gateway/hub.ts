@@ -145,6 +145,8 @@ export type ChatAnswer = {
   model: string
   choices: Choice[]
   usage: Usage
+  /** The provider did not tell its usage: what stands there is a guess. */
+  is_estimated?: boolean
   system_fingerprint?: string | null
 }
 

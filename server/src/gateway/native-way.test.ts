@@ -70,5 +70,5 @@ test('words like usage and error in what is said hide nothing and break nothing'
 test('what a client asks for by headers reaches the provider, and nothing else of them does', () => {
   const headers = { 'openai-beta': 'assistants=v2', cookie: 'c', authorization: 'Bearer fl_x' }
   const { outgoing } = nativeWay(flow.native.chat as Native, stop, { ...wish, headers }, null)
-  assert.deepEqual(outgoing.headers, { 'openai-beta': 'assistants=v2' })
+  assert.deepEqual(outgoing.headers, { 'content-type': 'application/json', 'openai-beta': 'assistants=v2' })
 })

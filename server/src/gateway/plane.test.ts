@@ -103,7 +103,7 @@ for (const [door, openai] of Object.entries({ 'over a socket': socket, 'in the p
     const models = await Array.fromAsync(openai.models.list())
     assert.deepEqual(
       models.map(({ id }) => id),
-      ['flow/echo', 'flow/hash-embedding-384', 'flow/scripted'],
+      ['flow/echo', 'flow/hash-embedding-384', 'flow/hash-rerank-384', 'flow/scripted'],
     )
     assert.equal((await openai.models.retrieve('flow/echo')).id, 'flow/echo')
     await assert.rejects(openai.models.retrieve('flow/nothing'), { status: 404, code: 'model_not_found' })

@@ -32,9 +32,10 @@ export function faultIn(adapter: Adapter, exchange: Exchange): Fault {
   assert.fail('It was understood, and is a fault.')
 }
 
-export function testExchanges(adapter: Adapter, account: Account, exchanges: Exchange[]): void {
+export function testExchanges(adapter: Adapter, usual: Account, exchanges: Exchange[]): void {
   for (const exchange of exchanges) {
     const { name, request, sent, means, fault } = exchange
+    const account = { ...usual, base_url: exchange.base_url ?? usual.base_url }
     if (request && sent)
       test(`sent: ${name}`, () => {
         const outgoing = adapter.chat?.request(account, request.model, request)

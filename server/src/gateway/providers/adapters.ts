@@ -1,12 +1,9 @@
 /** Which adapter speaks with which kind of provider. */
 
 import { anthropic } from './anthropic.ts'
-import { flow } from './flow.ts'
+import { azure } from './azure.ts'
 import { gemini } from './gemini.ts'
+import { openai } from './openai.ts'
 import type { Adapter, ProviderKind } from './provider.ts'
 
-export const adapters: Partial<Record<ProviderKind, Adapter>> = {
-  anthropic,
-  gemini,
-  openai: { ...flow, kind: 'openai' },
-}
+export const adapters: Partial<Record<ProviderKind, Adapter>> = { anthropic, azure, gemini, openai }

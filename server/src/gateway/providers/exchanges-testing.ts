@@ -26,6 +26,8 @@ export type Understood = {
 export type Exchange = {
   /** A true sentence. */
   name: string
+  /** Where the provider has several: the one that this was recorded at. */
+  base_url?: string
   /** As the hub has it; without it, the exchange is only about the answer. */
   request?: ChatRequest
   sent?: { path: string; body: JsonObject; dropped?: string[] }

@@ -4,6 +4,7 @@
  *  - `flow/echo` says what the last user message said.
  *  - `flow/scripted` does what the last user message tells it (flow-script.ts): the fake of all our tests.
  *  - `flow/hash-embedding-384` hashes texts to vectors (flow-embedding.ts).
+ *  - `flow/hash-rerank-384` sorts documents by how near their vectors are to the query's.
  *
  *  They speak OpenAI's format in bytes, as a server behind a socket would, so that whatever reads them reads the others,
  *  too. A token is four bytes here, rounded up. */
@@ -11,14 +12,16 @@
 import { randomUUID } from 'node:crypto'
 import type { Flight, Landing, Send } from '../forward.ts'
 import type { Json, JsonObject } from '../hub.ts'
-import { faultOf, retryAfterOf } from './faults.ts'
 import { HASH_DIMENSIONS, hashEmbedding } from './flow-embedding.ts'
-import { answerOf, bodyOf, streamOf, usageOf as usageTold } from './flow-hub.ts'
 import { BadScript, type Step, stepOf } from './flow-script.ts'
-import type { Account, Adapter, Native, Outgoing, StreamPiece } from './provider.ts'
-import { listOf, objectOf, objectsOf, parsed, textOf } from './read.ts'
+import { chatBy, modelsIn } from './openai.ts'
+import { fault } from './openai-fault.ts'
+import { chunked, embedded, type Sent } from './openai-native.ts'
+import type { Adapter, Outgoing } from './provider.ts'
+import { listOf, objectOf, objectsOf, textOf } from './read.ts'
+import { rerankAnswerOf, rerankBodyOf } from './rerank.ts'
 
-export const flowModels = ['echo', 'scripted', 'hash-embedding-384'] as const
+export const flowModels = ['echo', 'scripted', 'hash-embedding-384', 'hash-rerank-384'] as const
 
 /** What is sent to the client's side of the socket, in order. */
 type Act =
@@ -88,20 +91,12 @@ function play(acts: Act[], landing: Landing): Flight {
   }
 }
 
-const HASH_MODEL = `flow/hash-embedding-${HASH_DIMENSIONS}`
-
 function acts(outgoing: Outgoing, attempt: number, now: number): Act[] {
   const body = objectOf(JSON.parse(outgoing.body) as Json)
-  const isHash = body.model === `hash-embedding-${HASH_DIMENSIONS}`
   try {
-    if (outgoing.url.endsWith('/embeddings')) {
-      if (!isHash) return refusal(400, `flow/${body.model} makes no vectors. ${HASH_MODEL} does.`, 'unsupported_model')
-      return whole(200, embeddings(body))
-    }
-    if (outgoing.url.endsWith('/chat/completions')) {
-      if (isHash) return refusal(400, `${HASH_MODEL} makes vectors, and no chat.`, 'unsupported_model')
-      return chat(body, attempt, now)
-    }
+    if (outgoing.url.endsWith('/embeddings')) return embeddings(body)
+    if (outgoing.url.endsWith('/rerank')) return rerank(body)
+    if (outgoing.url.endsWith('/chat/completions')) return chat(body, attempt, now)
     return refusal(404, `flow has nothing at ${outgoing.url}.`, 'not_found')
   } catch (error) {
     if (error instanceof BadScript) return refusal(400, error.message, 'bad_script')
@@ -117,20 +112,56 @@ const whole = (status: number, answer: JsonObject, headers: Record<string, strin
   { do: 'end' },
 ]
 
-function refusal(status: number, message: string, code: string | null, headers?: Record<string, string>): Act[] {
+function refusal(
+  status: number,
+  message: string,
+  code: string | null,
+  param: string | null = null,
+  headers: Record<string, string> = {},
+): Act[] {
   const type = status === 429 ? 'rate_limit_error' : status >= 500 ? 'server_error' : 'invalid_request_error'
-  return whole(status, { error: { message, type, param: null, code } }, headers)
+  return whole(status, { error: { message, type, param, code } }, headers)
 }
 
-function embeddings(body: JsonObject): JsonObject {
-  const input = Array.isArray(body.input) ? body.input : [body.input ?? '']
-  const texts = input.map((item) => (typeof item === 'string' ? item : JSON.stringify(item)))
-  const prompt_tokens = texts.reduce((sum, text) => sum + tokensOf(text), 0)
+const unable = (message: string) => refusal(400, message, 'unsupported_model', 'model')
+
+const EMBEDS = `hash-embedding-${HASH_DIMENSIONS}`
+const RERANKS = `hash-rerank-${HASH_DIMENSIONS}`
+
+function embeddings(body: JsonObject): Act[] {
+  if (body.model !== EMBEDS) return unable(`flow/${body.model} makes no vectors. flow/${EMBEDS} does.`)
+  const texts = (Array.isArray(body.input) ? body.input : [body.input]).map(textOf)
+  if (texts.includes(undefined)) return refusal(400, 'It reads texts, and no token ids.', 'unsupported_value', 'input')
+  const { dimensions } = body
+  if (dimensions !== undefined && dimensions !== null && dimensions !== HASH_DIMENSIONS) {
+    return refusal(400, `Its vectors have ${HASH_DIMENSIONS} numbers.`, 'unsupported_value', 'dimensions')
+  }
+  const prompt_tokens = texts.reduce((sum, text) => sum + tokensOf(text ?? ''), 0)
   const encode = (vector: number[]): Json =>
     body.encoding_format === 'base64' ? Buffer.from(Float32Array.from(vector).buffer).toString('base64') : vector
-  const data = texts.map((text, index) => ({ object: 'embedding', index, embedding: encode(hashEmbedding(text)) }))
-  const model = `hash-embedding-${HASH_DIMENSIONS}`
-  return { object: 'list', data, model, usage: { prompt_tokens, total_tokens: prompt_tokens } }
+  const data = texts.map((text = '', index) => ({ object: 'embedding', index, embedding: encode(hashEmbedding(text)) }))
+  return whole(200, { object: 'list', data, model: EMBEDS, usage: { prompt_tokens, total_tokens: prompt_tokens } })
+}
+
+/** What shares no word and no part of a word with the query has the score 0. */
+function rerank(body: JsonObject): Act[] {
+  if (body.model !== RERANKS) return unable(`flow/${body.model} sorts no documents. flow/${RERANKS} does.`)
+  const query = hashEmbedding(textOf(body.query) ?? '')
+  const documents = listOf(body.documents).map((document) => textOf(document) ?? '')
+  const scoreOf = (text: string) => {
+    const cosine = hashEmbedding(text).reduce((sum, value, i) => sum + value * (query[i] ?? 0), 0)
+    return Math.min(1, Math.max(0, cosine))
+  }
+  const results = documents.map((text, index) => ({ index, relevance_score: scoreOf(text) }))
+  const prompt_tokens = [textOf(body.query) ?? '', ...documents].reduce((sum, text) => sum + tokensOf(text), 0)
+  results.sort((a, b) => b.relevance_score - a.relevance_score)
+  const top_n = typeof body.top_n === 'number' ? body.top_n : results.length
+  return whole(200, {
+    id: randomUUID(),
+    model: RERANKS,
+    results: results.slice(0, top_n),
+    usage: { prompt_tokens, total_tokens: prompt_tokens },
+  })
 }
 
 const tokensOf = (text: string) => Math.ceil(Buffer.byteLength(text) / 4)
@@ -145,6 +176,8 @@ function said(message: JsonObject | undefined): string {
 }
 
 function chat(body: JsonObject, attempt: number, now: number): Act[] {
+  if (body.model === EMBEDS || body.model === RERANKS)
+    return unable(`flow/${body.model} does not chat. flow/echo does.`)
   const messages = objectsOf(body.messages)
   const last = messages.findLastIndex(({ role }) => role === 'user')
   const turn = messages.slice(last + 1).filter(({ role }) => role === 'assistant').length
@@ -154,7 +187,7 @@ function chat(body: JsonObject, attempt: number, now: number): Act[] {
   if (step.status !== 200) {
     const { retry_after_seconds: seconds } = step
     const headers: Record<string, string> = seconds === null ? {} : { 'retry-after': String(seconds) }
-    return [...wait, ...refusal(step.status, step.message, step.code, headers)]
+    return [...wait, ...refusal(step.status, step.message, step.code, null, headers)]
   }
   const bounded = bound(step, body)
   const about = { id: `chatcmpl-${randomUUID()}`, created: now, model: String(body.model) }
@@ -275,66 +308,24 @@ function halved(chunks: Buffer[]): Buffer[] {
   return Array.from({ length: Math.ceil(all.length / 7) }, (_, i) => all.subarray(i * 7, i * 7 + 7))
 }
 
-const outgoingTo = (account: Account, path: string, body: JsonObject): Outgoing => ({
+const send: Sent = ({ base_url, key }, _model, path, body, dropped = []) => ({
   method: 'POST',
-  url: account.base_url + path,
-  headers: account.key ? { 'content-type': 'application/json', authorization: `Bearer ${account.key}` } : {},
+  url: `${base_url}/${path}`,
+  headers: { 'content-type': 'application/json', ...(key === null ? {} : { authorization: `Bearer ${key}` }) },
   body: JSON.stringify(body),
-  dropped: [],
-})
-
-const usageOfPiece = ({ data }: StreamPiece) =>
-  data.includes('"usage":{') ? usageTold(objectOf(parsed(data)).usage) : undefined
-
-const ask = (path: string): Omit<Native, 'request'> & { path: string } => ({
-  path,
-  usageOf: (answer) => usageTold(answer.usage),
-  usageOfPiece,
-  hides: (body, { data }) =>
-    objectOf(body.stream_options).include_usage !== true && data.includes('"choices":[]') && data.includes('"usage":{'),
-  faultOfPiece: ({ data }) => (data.startsWith('{"error"') ? faultOf(502, data) : undefined),
-  ends: ({ data }) => data === '[DONE]',
+  dropped,
 })
 
 /** The adapter: the format is OpenAI's. */
 export const flow: Adapter = {
   kind: 'flow',
   framing: 'sse',
-  native: {
-    chat: {
-      ...ask('/chat/completions'),
-      request: (account, model, body) =>
-        outgoingTo(account, '/chat/completions', {
-          ...body,
-          model,
-          ...(body.stream === true
-            ? { stream_options: { ...objectOf(body.stream_options), include_usage: true } }
-            : {}),
-        }),
-    },
-    embeddings: {
-      ...ask('/embeddings'),
-      request: (account, model, body) => outgoingTo(account, '/embeddings', { ...body, model }),
-    },
+  native: { chat: chunked(send, 'chat/completions'), embeddings: embedded(send) },
+  chat: chatBy(send),
+  rerank: {
+    request: (account, model, request) => send(account, model, 'rerank', rerankBodyOf(model, request)),
+    answer: rerankAnswerOf,
   },
-  chat: {
-    request: (account, model, request) => ({
-      ...outgoingTo(account, '/chat/completions', bodyOf(model, request)),
-      dropped: Object.keys(request.others ?? {}),
-    }),
-    answer: answerOf,
-    stream: (_request, about) => streamOf(about),
-  },
-  fault: (status, headers, body) => {
-    const said = objectOf(objectOf(parsed(body)).error)
-    const retry_after_seconds = retryAfterOf(headers)
-    return faultOf(status, textOf(said.message) ?? `The provider answered with ${status}.`, {
-      ...(typeof said.code === 'string' ? { code: said.code } : {}),
-      ...(retry_after_seconds === undefined ? {} : { retry_after_seconds }),
-    })
-  },
-  models: {
-    request: (account) => ({ ...outgoingTo(account, '/models', {}), method: 'GET' }),
-    answer: (body) => objectsOf(body.data).flatMap(({ id }) => (typeof id === 'string' ? [{ id, created: null }] : [])),
-  },
+  fault,
+  models: { request: (account) => ({ ...send(account, '', 'models', {}), method: 'GET' }), answer: modelsIn },
 }

@@ -22,6 +22,12 @@ export function parsed(text: string): Json | undefined {
   }
 }
 
+/** A list of models as an object: Together's is the bare list. */
+export function listingIn(text: string): JsonObject {
+  const body = parsed(text)
+  return Array.isArray(body) ? { data: body } : objectOf(body)
+}
+
 /** Without the fields that are undefined. */
 export function filled(fields: { [key: string]: Json | undefined }): JsonObject {
   const kept: JsonObject = {}

@@ -4,9 +4,9 @@
 import type { GatewayProviderTest } from '@flow/contract/gateway-providers'
 import type { Platform } from '../../context.ts'
 import { Failure, invalid } from '../../failure.ts'
-import type { JsonObject } from '../hub.ts'
 import { adapters } from '../providers/adapters.ts'
 import { type Account, type Adapter, type Outgoing, ProviderFault } from '../providers/provider.ts'
+import { listingIn } from '../providers/read.ts'
 
 const TIMEOUT_SECONDS = 15
 const BYTES_MAX = 8 * 1024 * 1024
@@ -58,7 +58,7 @@ async function send(platform: Parts, { url, method, headers, body }: Outgoing) {
 
 function read(adapter: Adapter, text: string): string[] {
   try {
-    return adapter.models.answer(JSON.parse(text) as JsonObject).map(({ id }) => id)
+    return adapter.models.answer(listingIn(text)).map(({ id }) => id)
   } catch (error) {
     if (error instanceof ProviderFault) throw error
     throw new Failure('UPSTREAM_FAILED', 'The answer is not a list of models: this may be another kind of provider.')
@@ -84,5 +84,9 @@ function withoutKey(message: string, { key }: Account): string {
   return parts.reduce((text, part) => text.replaceAll(part, '…'), message).slice(0, MESSAGE_MAX)
 }
 
-const countOf = (models: string[]) =>
-  models.length === 1 ? 'The key works; it may call one model.' : `The key works; it may call ${models.length} models.`
+const countOf = (models: string[]) => {
+  if (models.length === 0) return 'The key works.'
+  return models.length === 1
+    ? 'The key works; it may call one model.'
+    : `The key works; it may call ${models.length} models.`
+}
