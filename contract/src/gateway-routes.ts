@@ -134,12 +134,21 @@ export type PiiKind = z.infer<typeof PiiKind>
 export const GuardrailRule = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('regex'),
-    patterns: z.array(z.string().min(1).max(1000)).min(1).max(50).describe('RE2’s syntax; one that matches is enough.'),
+    patterns: z
+      .array(z.string().min(1).max(1000))
+      .min(1)
+      .max(50)
+      .describe('RE2’s syntax; one that matches is enough. A match has 1 to 1,024 characters.'),
   }),
-  z.strictObject({ type: z.literal('pii'), kinds: z.array(PiiKind).min(1) }),
+  z.strictObject({
+    type: z.literal('pii'),
+    kinds: z.array(PiiKind).min(1).describe('By form, and by checksum where the form has one.'),
+  }),
   z.strictObject({
     type: z.literal('json_schema'),
-    schema: z.record(z.string(), Json).describe('JSON Schema 2020-12: what the text must be, read as JSON.'),
+    schema: z
+      .record(z.string(), Json)
+      .describe('JSON Schema 2020-12: what the text must be, read as JSON. Of a prompt it is what the user said last.'),
   }),
   z.strictObject({
     type: z.literal('topics'),
@@ -148,11 +157,18 @@ export const GuardrailRule = z.discriminatedUnion('type', [
       .min(1)
       .max(20),
     threshold: z.number().min(0).max(1).default(0.8).describe('The cosine from which a text is about a topic.'),
-    model: z.string().max(264).default('flow/hash-embedding-384').describe('Embeds texts and examples.'),
+    model: z
+      .string()
+      .max(264)
+      .default('flow/hash-embedding-384')
+      .describe('Embeds texts and examples; a provider’s is paid for.'),
   }),
   z.strictObject({
     type: z.literal('code_block'),
-    component_id: Id.describe('A published code block: called with `{text, side}`, it answers `{ok, reason?, text?}`.'),
+    component_id: Id.describe(
+      'A published code block: called with `{text, side}`, it answers `{ok, reason?, text?}`. `text` is what `redact` ' +
+        'puts in the place of the text.',
+    ),
   }),
 ])
 export type GuardrailRule = z.infer<typeof GuardrailRule>
@@ -163,7 +179,10 @@ const aGuardrail = {
   side: z.enum(['input', 'output', 'both']).describe('Whether the prompt is looked at, the answer, or both.'),
   action: z
     .enum(['block', 'redact', 'flag'])
-    .describe('`block` refuses the call, `redact` blanks what was found, `flag` notes it in the trace.'),
+    .describe(
+      '`block` refuses the call, `redact` puts a mark in the place of what was found, `flag` notes it in the trace. What ' +
+        'cannot be looked at passes only where it would be flagged.',
+    ),
   rule: GuardrailRule,
 }
 

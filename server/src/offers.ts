@@ -114,7 +114,7 @@ async function askGateway(plane: Plane, ctx: Context, path: string, body: object
   const key_id = actor.kind === 'user' ? null : actor.id
   const caller = { organization_id, workspace_id, user_id: actor.user_id, key_id }
   // Who may is found out with each call of code; none lasts longer than that.
-  const pass = { caller, actor_id: actor.id, follow: () => () => {} }
+  const pass = { caller, actor_id: actor.id, follow: () => () => {}, inside }
   const question = { path, body, pass, request_id, signal }
   const first = await plane.ask({ ...question, idempotency_key: inside?.run_key })
   // A key that is held may have been left by a process that was killed: then the model is asked again.

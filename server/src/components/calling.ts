@@ -5,11 +5,13 @@ import { Json } from '@flow/contract/common'
 import type { Component } from '@flow/contract/components'
 import type { Operation, Parsed } from '@flow/contract/operation'
 import { z } from 'zod'
+import type { Inside } from '../asking.ts'
 import { assertBudget } from '../billing/billing.ts'
-import type { Context } from '../context.ts'
+import { type Actor, type Context, contextOf, type Platform } from '../context.ts'
 import { conflict, Failure, notFound } from '../failure.ts'
 import { resolve } from './references.ts'
 import { openSession, type Ran } from './running.ts'
+import * as store from './store.ts'
 
 /** How deep code blocks call each other. */
 export const BLOCKS_MAX = 8
@@ -41,6 +43,41 @@ export async function executeBlock(ctx: Context, input: Parsed<typeof executing>
   const session = openSession(ctx, block, SECONDS)
   try {
     const { output, error } = await session.run(block as Component, input.input)
+    if (error) throw failureOf(block.slug, error)
+    return output
+  } finally {
+    await session.close()
+  }
+}
+
+/** What the platform itself runs a code block for. */
+export type Calling = {
+  organization_id: string
+  /** In whose name: the bill says so. */
+  user_id: string
+  component_id: string
+  input: unknown
+  seconds: number
+  /** It is run on behalf of code that waits for it. */
+  inside: Inside | undefined
+}
+
+/** A code block, as it is published, that the platform itself calls for an organization. Its code may ask the platform
+ *  for nothing. */
+export async function executeFor(platform: Platform, calling: Calling): Promise<unknown> {
+  const { organization_id, user_id, component_id, input, seconds, inside } = calling
+  const db = platform.database.of(organization_id)
+  const workspace_id = await store.workspaceOf({ db, organization_id }, component_id)
+  if (workspace_id === undefined) throw notFound('code block', component_id)
+  const actor: Actor = { kind: 'system', id: user_id, user_id, name: 'Flow', organization_id, grants: [] }
+  const ctx = { ...contextOf(platform, db, { actor, organization_id, workspace_id }), inside }
+  const block = await resolve(ctx, component_id, 'code_block')
+  if (!block || block.status === 'archived') throw notFound('code block', component_id)
+  await assertBudget(ctx)
+
+  const session = openSession(ctx, block, seconds)
+  try {
+    const { output, error } = await session.run(block as Component, input)
     if (error) throw failureOf(block.slug, error)
     return output
   } finally {

@@ -25,7 +25,7 @@ import { fieldsOf, jsonSchemaOf } from './schema-rules.ts'
 import * as store from './store.ts'
 import { dropTrigger, keepTrigger } from './triggers.ts'
 
-export { executeBlock, executing } from './calling.ts'
+export { executeBlock, executeFor, executing } from './calling.ts'
 export { groupOf, hostOf } from './code-host.ts'
 export { examine } from './examining.ts'
 export {

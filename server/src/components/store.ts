@@ -101,6 +101,13 @@ export const findByRef = (at: Scope, ref: string, types: readonly ComponentType[
     where ${known(at)} and c.type = any(${[...types]}::text[]) and (c.id::text = ${ref} or c.slug = ${ref})
     order by c.id::text = ${ref} desc limit 1`)
 
+/** Where a code block of the organization is. */
+export async function workspaceOf(at: Pick<Scope, 'db' | 'organization_id'>, id: string): Promise<string | undefined> {
+  const found = await at.db.maybe<{ workspace_id: string }>(sql`
+    select workspace_id from components where id = ${id} and organization_id = ${at.organization_id}`)
+  return found?.workspace_id
+}
+
 export const replace = (at: Scope, component: Component): Promise<Component> =>
   at.db.one<Component>(sql`
     update components c

@@ -9,11 +9,19 @@ import { LRUCache } from 'lru-cache'
 import type { Headers } from './exchange.ts'
 import type { Usage } from './hub.ts'
 import { refuse } from './mouths/refuse.ts'
-import type { Policy } from './policy.ts'
+import type { CallRecord, Policy } from './policy.ts'
 import type { Pass } from './sign-in.ts'
 import type { Wish } from './ways.ts'
 
-export type Cached = { headers: Headers; body: string | Buffer; provider: string; model: string; usage: Usage }
+export type Cached = {
+  headers: Headers
+  body: string | Buffer
+  provider: string
+  model: string
+  usage: Usage
+  /** What guardrails found in the answer, which is kept as they left it. */
+  findings: CallRecord['findings']
+}
 /** The call that is asked for itself and for those who wait. */
 export type Leading = { store(answer: Cached): void; giveUp(): void }
 
@@ -27,18 +35,20 @@ export const CACHED_BYTES_MAX = 64 * 1024 * 1024
 export const CACHED_ANSWER_BYTES_MAX = 1024 * 1024
 const SECONDS_MAX = 2_592_000
 
-/** Under which name the answer is kept, if it is to be kept at all: by `x-flow-cache-seconds` (0: not) or the route. */
+/** Under which name the answer is kept, if it is to be kept at all: by `x-flow-cache-seconds` (0: not) or the route.
+ *  What other guardrails have let pass has another name: `guardrails` is the digest of these. */
 export function cacheKeyOf(
   { caller }: Pass,
   policy: Policy,
   wish: Wish,
   body: Buffer,
   route_seconds: number | null,
+  guardrails = '',
 ): CacheKey | undefined {
   const seconds = secondsOf(wish.headers['x-flow-cache-seconds']) ?? route_seconds
   if (!seconds) return undefined
   const name = createHash('sha256')
-    .update(`${caller.organization_id} ${caller.workspace_id} ${policy.cache_epoch} ${wish.mouth}\n`)
+    .update(`${caller.organization_id} ${caller.workspace_id} ${policy.cache_epoch} ${wish.mouth} ${guardrails}\n`)
     .update(body)
     .digest('base64url')
   return { name, seconds, mayWait: !wish.outline.stream }

@@ -1,9 +1,10 @@
 /** The life of one call, from a client's request to the line in the ledger:
  *
- *  let in → read → routed → admitted → asked → answered → settled
+ *  let in → read → routed → looked at → admitted → asked → answered → settled
  *
- *  `let in` by sign-in.ts, `read` by the mouth's outline, `routed` by route.ts, `admitted` by the Governor, whose ticket
- *  is settled exactly once, however the call ends; `asked` by asking.ts. After the first byte has gone to the client
+ *  `let in` by sign-in.ts, `read` by the mouth's outline, `routed` by route.ts, `looked at` by the guardrails that hold
+ *  (guardrails/), as the answer is later, `admitted` by the Governor, whose ticket is settled exactly once, however the
+ *  call ends; `asked` by asking.ts. After the first byte has gone to the client
  *  nobody else is asked: a stream that breaks then ends with an error event. When everything is in memory nothing is
  *  awaited before the provider is asked. */
 
@@ -13,6 +14,8 @@ import type { Attempt } from './attempt.ts'
 import { type Cached, cacheKeyOf, type Leading } from './cache.ts'
 import type { Asked, Headers, Reply } from './exchange.ts'
 import { internal, uncovered } from './faults.ts'
+import { Blocked } from './guardrails/findings.ts'
+import { Watch } from './guardrails/watch.ts'
 import type { Fault, JsonObject, MouthName } from './hub.ts'
 import { Refusal } from './mouths/mouth.ts'
 import { outlineOf } from './mouths/outline.ts'
@@ -38,6 +41,8 @@ export class Call {
   pass: Pass | undefined
   policy: Policy | undefined
   asking: Asking | undefined
+  /** The guardrails that look at it, if any do. */
+  watch: Watch | undefined
   /** The answer was given before. */
   cached: Cached | undefined
   /** What the client was told, where it is kept. */
@@ -52,6 +57,8 @@ export class Call {
   #held: Held | undefined
   /** Of the cache: others may wait for this answer. */
   #leading: Leading | undefined
+  /** What the answer used, from when it is all there until it may be told. */
+  #counted: Counted | undefined
   #told_length = 0
   #isBeingAdmitted = false
   #hasBegun = false
@@ -113,7 +120,22 @@ export class Call {
     })
     if (!('stops' in routed)) throw new Refusal(routed)
 
-    const key = cacheKeyOf(pass, policy, wish, this.asked.body, routed.route.cache_seconds)
+    const guard = pass.is_unguarded ? undefined : this.#plane.guards.of(policy, routed.route)
+    if (!guard) return this.#find(pass, wish, policy, routed)
+    const { caller, inside } = pass
+    this.watch = new Watch(guard, { caller, inside, request_id: this.asked.request_id }, this.#plane.log)
+    this.#then(this.watch.wish(wish), (allowed) => {
+      // The client went away while its prompt was looked at.
+      if (this.#isOver) return
+      this.wish = allowed
+      this.#find(pass, allowed, policy, routed)
+    })
+  }
+
+  /** Whether it was answered before. */
+  #find(pass: Pass, wish: Wish, policy: Policy, routed: Routed) {
+    const { body } = this.asked
+    const key = cacheKeyOf(pass, policy, wish, body, routed.route.cache_seconds, this.watch?.digest)
     if (!key) return this.#admit(pass, wish, policy, routed)
     this.#then(this.#plane.cache.find(key), (found) => {
       if ('body' in found) this.cached = found
@@ -143,8 +165,9 @@ export class Call {
   }
 
   /** The answer that was given before. */
-  #recall({ headers, body, usage }: Cached) {
+  #recall({ headers, body, usage, findings }: Cached) {
     this.#keep(body)
+    for (const { guardrail, action, side } of findings) this.watch?.findings.add({ name: guardrail }, action, side)
     const settled = this.#settle('completed', 200, null, { usage, output_tokens: 0, isWhole: true })
     this.#tell({ ...headers, ...this.#common, 'x-flow-cache': 'hit' }, body, settled?.nanocredits)
   }
@@ -169,8 +192,15 @@ export class Call {
   }
 
   #answered(attempt: Attempt, { body, usage, text_bytes }: Answered) {
-    this.#keep(body)
     const counted = { usage, output_tokens: Math.ceil(text_bytes / 4), isWhole: true }
+    if (!this.watch || !this.wish) return this.#give(attempt, body, counted)
+    this.#counted = counted
+    this.#then(this.watch.answer(this.wish, body), (allowed) => this.#give(attempt, allowed, counted))
+  }
+
+  #give(attempt: Attempt, body: string | Buffer, counted: Counted) {
+    if (this.#isOver) return
+    this.#keep(body)
     const settled = this.#settle('completed', 200, null, counted)
     const headers = this.#answerHeaders(attempt)
     headers['content-type'] = 'application/json'
@@ -178,10 +208,11 @@ export class Call {
     this.#tell({ ...headers }, body, settled?.nanocredits)
   }
 
-  #said(attempt: Attempt, piece: string | Buffer) {
+  #said(attempt: Attempt, given: string | Buffer) {
     if (this.#isOver) return
+    const piece = this.watch ? this.watch.piece(given) : given
     this.#keep(piece)
-    if (!this.#hasBegun) this.#begin(attempt, piece)
+    if (!this.#hasBegun && piece.length > 0) this.#begin(attempt, piece)
     else if (!this.#reply.write(piece)) attempt.pause()
     if (!this.#ticket?.covers(attempt.passage?.output_tokens ?? 0)) this.#cutOff(uncovered)
   }
@@ -197,8 +228,15 @@ export class Call {
 
   #ended(attempt: Attempt, last: string | Buffer) {
     if (this.#isOver) return
-    this.#keep(last)
     const counted = { ...countedOf(attempt), isWhole: true }
+    if (!this.watch) return this.#close(attempt, last, counted)
+    this.#counted = counted
+    this.#then(this.watch.last(last), (allowed) => this.#close(attempt, allowed, counted))
+  }
+
+  #close(attempt: Attempt, last: string | Buffer, counted: Counted) {
+    if (this.#isOver) return
+    this.#keep(last)
     this.#settle('completed', 200, null, counted)
     const headers = { ...this.#answerHeaders(attempt), 'content-type': 'text/event-stream' }
     this.#storeStream(attempt, headers, counted)
@@ -216,7 +254,8 @@ export class Call {
   #store(attempt: Attempt, headers: Headers, body: string | Buffer, counted: Counted) {
     const { provider, model } = attempt.errand.stop
     const { usage } = usageOf(this, counted)
-    this.#leading?.store({ headers, body, provider: provider.name, model, usage })
+    const findings = (this.watch?.findings.all ?? []).filter(({ side }) => side === 'output')
+    this.#leading?.store({ headers, body, provider: provider.name, model, usage, findings })
     this.#leading = undefined
   }
 
@@ -249,7 +288,8 @@ export class Call {
     this.asking?.stop()
     const produced =
       this.asking?.winner ?? (status === 'aborted' ? this.asking?.attempts.findLast(wasAsked) : undefined)
-    this.#settle(status, http_status, fault, produced && { ...countedOf(produced), isWhole: false })
+    const counted = this.#counted ?? (produced && { ...countedOf(produced), isWhole: false })
+    this.#settle(status, http_status, fault, counted)
   }
 
   #settle(status: CallRecord['status'], http_status: number, fault: Fault | null, counted?: Counted) {
@@ -286,7 +326,8 @@ export class Call {
   }
 
   get #common(): Headers {
-    return { ...this.#ticketHeaders, 'x-request-id': this.asked.request_id, 'cache-control': 'no-store' }
+    const common = { ...this.#ticketHeaders, 'x-request-id': this.asked.request_id, 'cache-control': 'no-store' }
+    return this.watch ? { ...common, ...this.watch.headers } : common
   }
 
   #answerHeaders({ errand }: Attempt): Headers {
@@ -326,7 +367,7 @@ export class Call {
     this.#isBeingAdmitted = false
     // The client went away, and would not have got leave.
     if (this.#isOver && !wasAdmitted) return void this.#settle('aborted', 499, null)
-    if (!this.#isOver) return this.#fail('failed', fault)
+    if (!this.#isOver) return this.#fail(thrown instanceof Blocked ? 'cut_off' : 'failed', fault)
     // It was settled, and could not be told.
     const body = JSON.stringify(faultBody(this.mouth, fault, this.asked.request_id))
     this.#reply.send(fault.status, faultHeaders(fault), body)

@@ -60,9 +60,9 @@ export function recordOf(
     first_chunk_ms: winner?.first_chunk_ms ?? null,
     duration_ms: performance.now() - asked.began,
     traceparent: traceOf(asked.headers.traceparent) ? (asked.headers.traceparent ?? null) : null,
-    request: isKept ? kept([asked.body]) : null,
+    request: isKept ? promptKept(call) : null,
     answer: isKept && call.told.length > 0 ? answerKept(call) : null,
-    findings: [],
+    findings: call.watch?.findings.all ?? [],
   }
 }
 
@@ -87,6 +87,12 @@ const counts = ({ input, cached, cache_written, output, reasoning }: Usage): Usa
   reasoning: count(reasoning),
 })
 const count = (tokens: number): number => Math.min(Math.max(0, Math.ceil(tokens)), TOKENS_MAX)
+
+/** As it came, unless a guardrail has changed it; what one has blocked is kept nowhere. */
+function promptKept({ asked, watch }: Call): string | null {
+  if (!watch || watch.kept === undefined) return kept([asked.body])
+  return watch.kept === null ? null : kept([watch.kept])
+}
 
 /** JSON text; a stream is kept as the text of its events. */
 const answerKept = ({ told, wish }: Call): string | null =>

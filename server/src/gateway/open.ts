@@ -7,6 +7,8 @@ import { createCatalog } from './catalog.ts'
 import { stopping } from './faults.ts'
 import { createForward } from './forward.ts'
 import { createFront, type Front } from './front.ts'
+import { createGuards } from './guardrails/guard.ts'
+import { createMeans } from './guardrails/means.ts'
 import type { Plane } from './plane.ts'
 import { openPolicies } from './policies.ts'
 import { createFlow } from './providers/flow.ts'
@@ -34,13 +36,14 @@ export function openPlane(platform: Platform, parts: Parts): DataPlane {
     cache: createCache(),
     catalog: createCatalog(sendTo, clock),
     breakers: createBreakers(),
+    guards: createGuards(createMeans(platform, (question) => front.ask(question))),
     running,
     chance: Math.random,
     sendTo,
   }
+  const front = createFront(plane, config)
   const stop = () => setTimeout(() => endAll(running), LAST_WORDS_MS).unref()
   platform.stopping.addEventListener('abort', stop, { once: true })
-  const front = createFront(plane, config)
   const close = async () => {
     platform.stopping.removeEventListener('abort', stop)
     endAll(running)

@@ -6,6 +6,7 @@ import type { Breakers } from './breaker.ts'
 import type { Cache } from './cache.ts'
 import type { Catalog } from './catalog.ts'
 import type { Send } from './forward.ts'
+import type { Guards } from './guardrails/guard.ts'
 import type { Fault, MouthName } from './hub.ts'
 import type { Journal } from './journal.ts'
 import type { Policies } from './policies.ts'
@@ -26,6 +27,7 @@ export type Plane = {
   catalog: Catalog
   cache: Cache
   breakers: Breakers
+  guards: Guards
   /** The calls under way, each by what ends it. */
   running: Set<(fault: Fault) => void>
   /** From 0 up to 1. */

@@ -3,6 +3,7 @@
  *  nothing that was known of the organization counts. Whoever follows a pass learns that it ended: a revoked key ends
  *  its streams. Without the database, who was known of late goes on. */
 
+import type { Inside } from '../asking.ts'
 import { authenticate, may } from '../auth/auth.ts'
 import type { Platform } from '../context.ts'
 import { Failure } from '../failure.ts'
@@ -21,6 +22,10 @@ export type Pass = {
   actor_id: string
   /** Calls `ended` when it counts no longer. Returns how to stop following. */
   follow(ended: (fault: Fault) => void): () => void
+  /** Code asks that runs inside. */
+  inside?: Inside | undefined
+  /** A guardrail asks: no other looks at that. */
+  is_unguarded?: true
 }
 
 export type SignIn = {

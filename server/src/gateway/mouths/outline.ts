@@ -85,8 +85,7 @@ function outputMaxOf(mouth: MouthName, body: JsonObject): number | null {
     case 'responses':
       return tokensAt(body, 'max_output_tokens')
     case 'messages':
-      // None: only the cache is filled.
-      return countAt(body, 'max_tokens', Number.MAX_SAFE_INTEGER, 0)
+      return tokensAt(body, 'max_tokens')
     default:
       return 0
   }

@@ -2,7 +2,7 @@
 
 import type { FieldError } from '@flow/contract/common'
 import type { GatewayGuardrail, GatewayRoute } from '@flow/contract/gateway-routes'
-import { compileJsonSchema, ExpressionFault, patternOf } from '../../expressions/expressions.ts'
+import { compileJsonSchema, ExpressionFault, patternOf, streamPatternOf } from '../../expressions/expressions.ts'
 
 /** Whether a provider's list of models has this one. An empty list has all. */
 export const allows = (models: readonly string[], model: string): boolean =>
@@ -49,6 +49,7 @@ export function faultsOfGuardrail({ rule, action }: Guarding): FieldError[] {
     for (const [i, pattern] of rule.patterns.entries()) {
       faults.push(...faultOf(`rule.patterns[${i}]`, () => patternOf(pattern)))
     }
+    if (faults.length === 0) faults.push(...faultOf('rule.patterns', () => streamPatternOf(rule.patterns)))
   }
   if (rule.type === 'json_schema') faults.push(...faultOf('rule.schema', () => compileJsonSchema(rule.schema)))
   return faults

@@ -1,0 +1,107 @@
+/** Patterns in texts that come piece by piece. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { RE2JS } from 're2js'
+import { Budget } from './fault.ts'
+import { SPAN_MAX, streamPatternOf } from './regex-stream.ts'
+
+const matchesOf = (sources: string[], pieces: string[]) => {
+  const reader = streamPatternOf(sources).reader(new Budget(50_000_000))
+  const spans = [...pieces.flatMap((piece) => reader.push(piece)), ...reader.end()]
+  assert.equal(spans.map(({ text }) => text).join(''), pieces.join(''))
+  return spans.filter(({ is_match }) => is_match).map(({ text }) => text)
+}
+
+/** As RE2JS itself finds them. */
+function found(source: string, text: string): string[] {
+  const matcher = RE2JS.compile(source).matcher(text)
+  const all: string[] = []
+  while (matcher.find()) if (matcher.group() !== '') all.push(matcher.group() ?? '')
+  return all
+}
+
+const sources = [
+  'secret',
+  '(?i)Straße|KEY',
+  '\\bcat\\b',
+  '^a+',
+  'b+$',
+  '(?m)^x.*$',
+  'a.*?b',
+  'a.*b',
+  '(a|ab)(c|bcd)?',
+  '[0-9]{3,5}',
+  '\\Bat\\b',
+  '[^a-z ]+',
+  'é|😀+',
+  '(a+)+b',
+  'x(yz)*',
+]
+const letters = ['a', 'b', 'c', 'd', 'at', 'cat', ' ', '\n', 'x', 'yz', '1', '22', 'é', '😀', 'secret', 'key', 'straße']
+
+/** The same numbers with each run. */
+function chance(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+test('in pieces the same is found as in the whole, and as RE2JS finds', () => {
+  const draw = chance(11)
+  for (let round = 0; round < 3_000; round += 1) {
+    const text = Array.from(
+      { length: Math.floor(draw() * 14) },
+      () => letters[Math.floor(draw() * letters.length)],
+    ).join('')
+    const source = sources[round % sources.length] ?? ''
+    const cut = Math.floor(draw() * (text.length + 1))
+    const other = cut + Math.floor(draw() * (text.length - cut + 1))
+    const expected = found(source, text)
+    const about = JSON.stringify({ source, text, cut, other })
+    assert.deepEqual(matchesOf([source], [text]), expected, about)
+    assert.deepEqual(
+      matchesOf([source], [text.slice(0, cut), text.slice(cut, other), text.slice(other)]),
+      expected,
+      about,
+    )
+    assert.deepEqual(matchesOf([source], text.split('')), expected, about)
+  }
+})
+
+test('text goes on as soon as no match can', () => {
+  const reader = streamPatternOf(['secret-\\d+']).reader(new Budget(50_000_000))
+  assert.deepEqual(reader.push('all of this '), [{ text: 'all of this ', is_match: false }])
+  assert.deepEqual(reader.push('is se'), [{ text: 'is ', is_match: false }])
+  assert.deepEqual(reader.push('cure'), [{ text: 'secure', is_match: false }])
+  assert.deepEqual(reader.push(' secret-1'), [{ text: ' ', is_match: false }])
+  assert.deepEqual(reader.push('2.'), [
+    { text: 'secret-12', is_match: true },
+    { text: '.', is_match: false },
+  ])
+})
+
+test('what is held back never grows beyond its bound, and a match that is longer is none', () => {
+  const reader = streamPatternOf(['a[^z]*z']).reader(new Budget(50_000_000))
+  let given = 0
+  let told = 0
+  for (let i = 0; i < 5_000; i += 1) {
+    given += 1
+    for (const { text } of reader.push(i === 0 ? 'a' : '-')) told += text.length
+    assert.ok(given - told <= SPAN_MAX + 1)
+  }
+  assert.deepEqual(matchesOf(['a[^z]*z'], [`a${'-'.repeat(2_000)}z`]), [])
+  assert.deepEqual(matchesOf(['a[^z]*z'], [`a${'-'.repeat(1_000)}z`])[0]?.length, 1_002)
+})
+
+test('a pattern that is catastrophic elsewhere is not', () => {
+  const text = `${'a'.repeat(200_000)}!`
+  assert.deepEqual(matchesOf(['(a+)+$', '(a|aa)+b'], [text]), [])
+})
+
+test('what costs more than it may is broken off', () => {
+  const reader = streamPatternOf(['([a-z]{0,200}){0,5}x']).reader(new Budget(10_000_000))
+  assert.throws(() => reader.push('a'.repeat(1_000_000)), /too costly/)
+})

@@ -1,0 +1,102 @@
+/** Guardrails that look at a text as it comes, and hold back no more of it than they must: regular expressions and
+ *  personal data. In pieces they find the same as in the whole. */
+
+import type { PiiKind } from '@flow/contract/gateway-routes'
+import { type Budget, ExpressionFault, type StreamPattern, streamPatternOf } from '../../expressions/expressions.ts'
+import type { Guardrail } from '../policy.ts'
+import { blockedBy, type Findings, type Side, tooMuchFor } from './findings.ts'
+import { piiIn } from './pii.ts'
+import { Segments } from './segments.ts'
+
+/** The text comes out as it may be told. Throws a `Blocked`. */
+export type Filter = { push(text: string): string; end(): string }
+
+/** Of one guardrail, made once. */
+export type Screener = {
+  guardrail: Guardrail
+  /** What a character costs at most, in steps. */
+  cost: number
+  /** Tells `found` of each match, in the place of which stands what it gives. */
+  open(found: (placeholder: string, text: string) => string, budget: Budget): Filter
+}
+
+/** Undefined: it looks at a text as a whole (whole-rules.ts). */
+export function screenerOf(guardrail: Guardrail): Screener | undefined {
+  const { rule } = guardrail
+  if (rule.type === 'pii') {
+    // As they were saved: kinds of the contract.
+    const kinds = new Set(rule.kinds as PiiKind[])
+    return { guardrail, cost: 1, open: (found) => piiFilter(kinds, found) }
+  }
+  if (rule.type !== 'regex') return undefined
+  const pattern = streamPatternOf(rule.patterns)
+  return { guardrail, cost: pattern.cost, open: (found, budget) => regexFilter(pattern, found, budget) }
+}
+
+type Found = Parameters<Screener['open']>[0]
+
+function piiFilter(kinds: ReadonlySet<PiiKind>, found: Found): Filter {
+  const segments = new Segments()
+  const look = (text: string) => {
+    let told = ''
+    let from = 0
+    for (const { start, end, kind } of piiIn(text, kinds)) {
+      told += text.slice(from, start) + found(`[${kind.toUpperCase()}]`, text.slice(start, end))
+      from = end
+    }
+    return from === 0 ? text : told + text.slice(from)
+  }
+  return {
+    push(text) {
+      let told = ''
+      for (const segment of segments.push(text)) told += look(segment)
+      return told
+    },
+    end: () => look(segments.end()),
+  }
+}
+
+function regexFilter(pattern: StreamPattern, found: Found, budget: Budget): Filter {
+  const reader = pattern.reader(budget)
+  const tell = (spans: ReturnType<typeof reader.push>) => {
+    let told = ''
+    for (const { text, is_match } of spans) told += is_match ? found('[REDACTED]', text) : text
+    return told
+  }
+  return { push: (text) => tell(reader.push(text)), end: () => tell(reader.end()) }
+}
+
+/** All of a side, one behind the other: each looks at what those before it have left. */
+export function chainOf(screeners: readonly Screener[], side: Side, findings: Findings, budget: Budget): Filter {
+  const filters = screeners.map((screener) => filterOf(screener, side, findings, budget))
+  return {
+    push: (text) => filters.reduce((told, filter) => (told === '' ? '' : filter.push(told)), text),
+    end: () => filters.reduce((told, filter) => (told === '' ? '' : filter.push(told)) + filter.end(), ''),
+  }
+}
+
+function filterOf({ guardrail, open }: Screener, side: Side, findings: Findings, budget: Budget): Filter {
+  const { action } = guardrail
+  const filter = open((placeholder, text) => {
+    findings.add(guardrail, action, side)
+    if (action === 'block') throw blockedBy(guardrail, side)
+    return action === 'redact' ? placeholder : text
+  }, budget)
+  let isOver = false
+  /** What costs too much is not looked at any further. */
+  const within = (work: () => string, text: string): string => {
+    if (isOver) return text
+    try {
+      const told = work()
+      // What is only noted is kept back from nobody.
+      return action === 'flag' ? text : told
+    } catch (thrown) {
+      if (!(thrown instanceof ExpressionFault)) throw thrown
+      if (action !== 'flag') throw tooMuchFor(guardrail, side)
+      isOver = true
+      findings.add(guardrail, 'unchecked', side)
+      return text
+    }
+  }
+  return { push: (text) => within(() => filter.push(text), text), end: () => within(() => filter.end(), '') }
+}

@@ -1,0 +1,222 @@
+/** Guardrails over a stream, in the client's format. What only looks delays nothing. What blocks or redacts by patterns
+ *  holds back what could still become a match, SPAN_MAX characters of each lane at most, and the arguments of a call until
+ *  they are complete. What looks at the answer as a whole and may block or change it holds all of it back to its end. */
+
+import type { Budget } from '../../expressions/expressions.ts'
+import type { Json, JsonObject, MouthName } from '../hub.ts'
+import { eventOf } from '../mouths/openai.ts'
+import type { StreamPiece } from '../providers/provider.ts'
+import { parsed } from '../providers/read.ts'
+import { EventReader } from '../sse.ts'
+import { type Lanes, type Spot, type StreamEvent, throughLanes } from './events.ts'
+import { chainOf, type Filter } from './filters.ts'
+import { tooMuchFor } from './findings.ts'
+import { type Looking, lookAt, newBudget, type Part } from './guard.ts'
+import { mapArguments, mapTexts } from './texts.ts'
+
+/** Characters of a stream that are held back, in events to tell and in arguments that are not complete. */
+export const HELD_MAX = 4 * 1024 * 1024
+
+/** What passes as it is: a mark of the end. */
+type Mark = { mark: string }
+type Lane = { spot: Spot; filter: Filter; arguments: string; told: string }
+
+export class StreamScreen {
+  readonly #part: Part
+  readonly #mouth: MouthName
+  readonly #looking: Looking
+  readonly #lanes: ScreeningLanes
+  readonly #reader = new EventReader()
+  /** Held to the end. */
+  readonly #held: (StreamEvent | Mark)[] = []
+  readonly #holder: Part['wholes'][number]['guardrail'] | undefined
+  #held_characters = 0
+  #number: number | undefined
+
+  constructor(part: Part, mouth: MouthName, looking: Looking) {
+    this.#part = part
+    this.#mouth = mouth
+    this.#looking = looking
+    this.#lanes = new ScreeningLanes(part, looking)
+    this.#holder = part.wholes.find(({ guardrail }) => guardrail.action !== 'flag')?.guardrail
+  }
+
+  /** What the client is told for this; often nothing. Throws a `Blocked`. */
+  push(piece: string | Buffer): string {
+    if (piece.length === 0) return ''
+    let told = ''
+    for (const one of this.#reader.push(typeof piece === 'string' ? Buffer.from(piece) : piece)) {
+      const events = this.#through(one)
+      if (!this.#holder) {
+        told += events.map((event) => this.#textOf(event)).join('')
+        continue
+      }
+      this.#held.push(...events)
+      this.#held_characters += one.data.length
+      if (this.#held_characters > HELD_MAX) throw tooMuchFor(this.#holder, 'output')
+    }
+    return told
+  }
+
+  /** The rest; a promise where something must be waited for. */
+  end(last: string | Buffer): string | Promise<string> {
+    const told = this.push(last)
+    const rest = this.#lanes.rest('')
+    if (this.#holder) this.#held.push(...rest)
+    const text = this.#holder ? '' : told + rest.map((event) => this.#textOf(event)).join('')
+    if (this.#part.wholes.length === 0) return text
+    if (this.#lanes.is_too_much) {
+      for (const { guardrail } of this.#part.wholes) this.#looking.findings.add(guardrail, 'unchecked', 'output')
+      return text
+    }
+    return lookAt(this.#part.wholes, this.#lanes.looked, this.#looking).then((changed) => text + this.#release(changed))
+  }
+
+  #through({ event, data }: StreamPiece): (StreamEvent | Mark)[] {
+    const value = parsed(data)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      return [...this.#lanes.rest(''), { mark: `${event === null ? '' : `event: ${event}\n`}data: ${data}\n\n` }]
+    }
+    return throughLanes(this.#mouth, { event, data: value }, this.#lanes)
+  }
+
+  /** What was held, with what is to be told instead of its texts. */
+  #release(changed: Map<string, string>): string {
+    const lanes = changed.size > 0 ? new RewritingLanes(this.#lanes.texts, changed) : undefined
+    return this.#held
+      .flatMap((one) => ('mark' in one || !lanes ? [one] : throughLanes(this.#mouth, one, lanes)))
+      .map((one) => this.#textOf(one))
+      .join('')
+  }
+
+  #textOf(one: StreamEvent | Mark): string {
+    if ('mark' in one) return one.mark
+    const text = eventOf(this.#numbered(one.data))
+    return one.event === null ? text : `event: ${one.event}\n${text}`
+  }
+
+  /** Events that bear a number bear the next one. */
+  #numbered(data: JsonObject): JsonObject {
+    if (typeof data.sequence_number !== 'number') return data
+    this.#number = this.#number === undefined ? data.sequence_number : this.#number + 1
+    return { ...data, sequence_number: this.#number }
+  }
+}
+
+class ScreeningLanes implements Lanes {
+  readonly #part: Part
+  readonly #looking: Looking
+  readonly #budget: Budget = newBudget()
+  readonly #open = new Map<string, Lane>()
+  readonly #wholes = new Set<string>()
+  /** All lanes that there were, with what was told of each. */
+  readonly texts = new Map<string, Lane>()
+  /** Arguments are waited for only where they may be changed or blocked. */
+  readonly #strictest: Part['screeners'][number]['guardrail'] | undefined
+  #waiting_characters = 0
+  readonly #isCollecting: boolean
+  #told_characters = 0
+
+  constructor(part: Part, looking: Looking) {
+    this.#part = part
+    this.#looking = looking
+    this.#strictest = part.screeners.find(({ guardrail }) => guardrail.action !== 'flag')?.guardrail
+    this.#isCollecting = part.wholes.length > 0
+  }
+
+  /** More than is kept to be looked at as a whole. */
+  get is_too_much(): boolean {
+    return this.#told_characters > HELD_MAX
+  }
+
+  get looked(): { texts: string[]; main: string[] } {
+    const lanes = [...this.texts.values()]
+    const texts = new Set([...lanes.map(({ told }) => told), ...this.#wholes])
+    texts.delete('')
+    const groups = Map.groupBy(
+      lanes.filter(({ spot }) => spot.is_main),
+      ({ spot }) => spot.group,
+    )
+    return { texts: [...texts], main: [...groups.values()].map((group) => group.map(({ told }) => told).join('')) }
+  }
+
+  piece(spot: Spot, text: string): string {
+    let lane = this.#open.get(spot.lane)
+    if (!lane) {
+      const told = this.texts.get(spot.lane)?.told ?? ''
+      lane = { spot, filter: this.#newFilter(), arguments: '', told }
+      this.#open.set(spot.lane, lane)
+      this.texts.set(spot.lane, lane)
+    }
+    if (!spot.is_arguments) return this.#tell(lane, lane.filter.push(text))
+    lane.arguments += text
+    this.#waiting_characters += text.length
+    if (!this.#strictest) return this.#tell(lane, text)
+    if (this.#waiting_characters > HELD_MAX) throw tooMuchFor(this.#strictest, 'output')
+    return ''
+  }
+
+  rest(beginning: string): StreamEvent[] {
+    return [...this.#open.values()].flatMap((lane) => {
+      if (!lane.spot.lane.startsWith(beginning)) return []
+      this.#open.delete(lane.spot.lane)
+      const screened = lane.spot.is_arguments ? mapArguments(lane.arguments, this.#screen) : lane.filter.end()
+      if (lane.spot.is_arguments && !this.#strictest) return []
+      const told = this.#tell(lane, screened)
+      return told === '' ? [] : [lane.spot.more(told)]
+    })
+  }
+
+  whole(value: Json): Json {
+    return mapTexts(value, (text) => {
+      const told = this.#screen(text)
+      if (!this.#isCollecting || this.#wholes.has(told)) return told
+      this.#told_characters += told.length
+      if (!this.is_too_much) this.#wholes.add(told)
+      return told
+    })
+  }
+
+  readonly #screen = (text: string): string => {
+    const filter = this.#newFilter()
+    return filter.push(text) + filter.end()
+  }
+
+  #tell(lane: Lane, text: string): string {
+    if (!this.#isCollecting) return text
+    this.#told_characters += text.length
+    if (this.is_too_much) return text
+    lane.told += text
+    return text
+  }
+
+  #newFilter = (): Filter => chainOf(this.#part.screeners, 'output', this.#looking.findings, this.#budget)
+}
+
+/** Tells each lane that has another text by its first piece. */
+class RewritingLanes implements Lanes {
+  readonly #texts: Map<string, Lane>
+  readonly #changed: Map<string, string>
+  readonly #begun = new Set<string>()
+
+  constructor(texts: Map<string, Lane>, changed: Map<string, string>) {
+    this.#texts = texts
+    this.#changed = changed
+  }
+
+  piece({ lane }: Spot, text: string): string {
+    const other = this.#changed.get(this.#texts.get(lane)?.told ?? '')
+    if (other === undefined) return text
+    if (this.#begun.has(lane)) return ''
+    this.#begun.add(lane)
+    return other
+  }
+
+  rest(): StreamEvent[] {
+    return []
+  }
+
+  whole(value: Json): Json {
+    return mapTexts(value, (text) => this.#changed.get(text) ?? text)
+  }
+}

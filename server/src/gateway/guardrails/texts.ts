@@ -1,0 +1,171 @@
+/** Where text stands in requests and answers. Every string counts but those that are names, ids, addresses and encoded
+ *  bytes; so a field that a provider has invented since is looked at, too. Inside the arguments of a tool call all counts:
+ *  names of fields, and numbers. */
+
+import type { Json, JsonObject, MouthName } from '../hub.ts'
+import { listOf, objectOf, objectsOf, parsed, textOf } from '../providers/read.ts'
+
+/** From the top: a field, a place in a list, or the item with this `index`. */
+export type Step = string | number | { index: number; type: Json | undefined }
+export type Visit = (text: string, path: readonly Step[]) => string
+/** `is_plain`: all of it is content. `is_piece`: of a stream, in which arguments come in pieces that are no JSON. */
+type Manner = { is_plain?: boolean; is_piece?: boolean }
+
+/** Strings that are no text. */
+const NAMING = new Set([
+  ...['id', 'type', 'role', 'model', 'name', 'status', 'object', 'tool_call_id', 'tool_use_id', 'call_id', 'item_id'],
+  ...['file_id', 'previous_response_id', 'container', 'phase', 'signature', 'encrypted_content', 'encrypted_index'],
+  ...['file_data', 'obfuscation', 'system_fingerprint', 'media_type', 'mime_type', 'format', 'detail', 'ttl', 'scope'],
+  ...['$ref', '$schema', '$id', '$anchor', 'pattern', 'encoding_format', 'input_type', 'truncate', 'effort'],
+  ...['finish_reason', 'stop_reason', 'service_tier', 'verbosity', 'display', 'reasoning_effort'],
+])
+/** Nothing in them is text. */
+const PASSED = new Set(['logprobs', 'required', 'cache_control', 'tool_choice', 'logit_bias', 'modalities'])
+const UNREAD = new Set([
+  'metadata',
+  'user',
+  'safety_identifier',
+  'prompt_cache_key',
+  'stop',
+  'stop_sequences',
+  'include',
+])
+const DEPTH_MAX = 200
+
+/** The same, with what `visit` gives in the place of each text; the very same where nothing changes. */
+export function mapTexts(value: Json, visit: Visit, manner: Manner = {}, path: readonly Step[] = []): Json {
+  if (typeof value === 'string') return visit(value, path)
+  if (typeof value === 'number' && manner.is_plain) return mapNumber(value, visit, path)
+  if (typeof value !== 'object' || value === null) return value
+  if (path.length > DEPTH_MAX) throw new SyntaxError(`It is nested more than ${DEPTH_MAX} levels deep.`)
+  return Array.isArray(value) ? mapList(value, visit, manner, path) : mapObject(value, visit, manner, path)
+}
+
+function mapNumber(value: number, visit: Visit, path: readonly Step[]): Json {
+  const text = String(value)
+  const told = visit(text, path)
+  return told === text ? value : told
+}
+
+function mapList(list: Json[], visit: Visit, manner: Manner, path: readonly Step[]): Json[] {
+  let isSame = true
+  const told = list.map((item, place) => {
+    const { index, type } = objectOf(item)
+    const mapped = mapTexts(item, visit, manner, [...path, typeof index === 'number' ? { index, type } : place])
+    isSame &&= mapped === item
+    return mapped
+  })
+  return isSame ? list : told
+}
+
+function mapObject(object: JsonObject, visit: Visit, manner: Manner, path: readonly Step[]): JsonObject {
+  let told: JsonObject | undefined
+  for (const [name, value] of Object.entries(object)) {
+    const mapped = mapField(object, name, value, visit, manner, path)
+    const renamed = manner.is_plain ? visit(name, path) : name
+    if (mapped === value && renamed === name) continue
+    told ??= { ...object }
+    if (renamed !== name) delete told[name]
+    told[renamed] = mapped
+  }
+  return told ?? object
+}
+
+function mapField(
+  of: JsonObject,
+  name: string,
+  value: Json,
+  visit: Visit,
+  manner: Manner,
+  path: readonly Step[],
+): Json {
+  const at = [...path, name]
+  if (manner.is_plain) return mapTexts(value, visit, manner, at)
+  if (PASSED.has(name) || (name === 'type' && Array.isArray(value))) return value
+  if (typeof value !== 'string') {
+    const isInput = name === 'input' && String(of.type).endsWith('tool_use')
+    return mapTexts(value, visit, isInput ? { is_plain: true } : manner, at)
+  }
+  if (NAMING.has(name)) return value
+  // Encoded bytes, and what a model has sealed.
+  if (name === 'data' && of.type !== 'text') return value
+  if (/url$/.test(name) && value.startsWith('data:')) return value
+  return name === 'arguments' && !manner.is_piece ? mapArguments(value, visit, at) : visit(value, at)
+}
+
+/** Arguments are JSON as text: looked at as what they mean, since the same letter can be written in many ways. */
+export function mapArguments(text: string, visit: Visit, path: readonly Step[] = []): string {
+  const value = parsed(text)
+  if (typeof value !== 'object' || value === null) return visit(text, path)
+  const told = mapTexts(value, visit, { is_plain: true }, path)
+  return told === value ? text : JSON.stringify(told)
+}
+
+/** Of a client's request. */
+export function mapRequest(body: JsonObject, visit: Visit): JsonObject {
+  let told: JsonObject | undefined
+  for (const [name, value] of Object.entries(body)) {
+    if (UNREAD.has(name)) continue
+    const mapped = mapField(body, name, value, visit, {}, [])
+    if (mapped === value) continue
+    told ??= { ...body }
+    told[name] = mapped
+  }
+  return told ?? body
+}
+
+/** Whether a part of the prompt is token ids, which say nothing here. */
+export const hasTokenIds = ({ prompt, input }: JsonObject): boolean =>
+  [prompt, input].some((given) =>
+    listOf(given).some((one) => typeof one === 'number' || typeof listOf(one)[0] === 'number'),
+  )
+
+/** What is the answer in an answer. */
+export const answerField: Partial<Record<MouthName, string>> = {
+  chat: 'choices',
+  completions: 'choices',
+  messages: 'content',
+  responses: 'output',
+}
+
+/** Of a whole answer. Probabilities of what is no longer there are left out. */
+export function mapAnswer(mouth: MouthName, body: JsonObject, visit: Visit): JsonObject {
+  const field = answerField[mouth]
+  const value = field === undefined ? undefined : body[field]
+  if (field === undefined || value === undefined) return body
+  const told = mapTexts(value, visit, {}, [field])
+  if (told === value) return body
+  const isChoices = field === 'choices'
+  return { ...body, [field]: isChoices ? objectsOf(told).map((choice) => ({ ...choice, logprobs: null })) : told }
+}
+
+/** The texts that are to be of a form: what the user said last, or what is to be completed, embedded or ranked by. */
+export function mainOfRequest(mouth: MouthName, body: JsonObject): string[] {
+  const asked = mouth === 'rerank' ? body.query : mouth === 'completions' ? body.prompt : body.input
+  if (mouth === 'rerank' || mouth === 'completions' || mouth === 'embeddings' || typeof asked === 'string') {
+    return typeof asked === 'string' ? [asked] : listOf(asked).flatMap((one) => textOf(one) ?? [])
+  }
+  const last = objectsOf(mouth === 'responses' ? asked : body.messages).findLast(({ role }) => role === 'user')
+  return last ? [saidIn(last.content)] : []
+}
+
+export function mainOfAnswer(mouth: MouthName, body: JsonObject): string[] {
+  if (mouth === 'chat' || mouth === 'completions') {
+    return objectsOf(body.choices).flatMap((choice) => {
+      const content = mouth === 'chat' ? objectOf(choice.message).content : choice.text
+      return content === null || content === undefined ? [] : [saidIn(content)]
+    })
+  }
+  const parts =
+    mouth === 'messages' ? listOf(body.content) : objectsOf(body.output).flatMap((item) => listOf(item.content))
+  const isSaid = ({ type }: JsonObject) => type === 'text' || type === 'output_text'
+  const said = parts.map(objectOf).filter(isSaid)
+  return said.length > 0 ? [said.map(({ text }) => textOf(text) ?? '').join('')] : []
+}
+
+/** The text of a message, in one piece or in parts. */
+const saidIn = (content: Json | undefined): string =>
+  textOf(content) ??
+  objectsOf(content)
+    .map(({ text }) => textOf(text) ?? '')
+    .join('')

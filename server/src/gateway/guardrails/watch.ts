@@ -1,0 +1,89 @@
+/** The guardrails of one call: they see its prompt before anybody is asked, and its answer before it is told. */
+
+import type { Logger } from 'pino'
+import type { Headers } from '../exchange.ts'
+import type { JsonObject } from '../hub.ts'
+import { outlineOf } from '../mouths/outline.ts'
+import { parsed } from '../providers/read.ts'
+import type { Answered, Wish } from '../ways.ts'
+import { Blocked, Findings, type Side } from './findings.ts'
+import { type Guard, type Looking, screenAnswer, screenRequest } from './guard.ts'
+import { StreamScreen } from './stream-screen.ts'
+import { answerField } from './texts.ts'
+import type { Asking } from './whole-rules.ts'
+
+type Body = Answered['body']
+
+export class Watch {
+  readonly findings = new Findings()
+  /** Of the prompt, as the trace may keep it where it is not as it came; null: not at all. */
+  kept: string | null | undefined
+  readonly #guard: Guard
+  readonly #asking: Asking
+  readonly #log: Logger
+  #screen: StreamScreen | undefined
+
+  constructor(guard: Guard, asking: Asking, log: Logger) {
+    this.#guard = guard
+    this.#asking = asking
+    this.#log = log
+  }
+
+  get digest(): string {
+    return this.#guard.digest
+  }
+
+  get headers(): Headers {
+    return this.findings.headers
+  }
+
+  /** What may be wished. Throws a `Blocked`. */
+  wish(wish: Wish): Wish | Promise<Wish> {
+    const { input, output } = this.#guard
+    if (output && wish.outline.stream) this.#screen = new StreamScreen(output, wish.mouth, this.#looking('output'))
+    if (!input) return wish
+    const isBlocked = (thrown: unknown): never => {
+      if (thrown instanceof Blocked) this.kept = null
+      throw thrown
+    }
+    try {
+      const body = screenRequest(input, wish.mouth, wish.body, this.#looking('input'))
+      return body instanceof Promise
+        ? body.then((told) => this.#changed(wish, told), isBlocked)
+        : this.#changed(wish, body)
+    } catch (thrown) {
+      return isBlocked(thrown)
+    }
+  }
+
+  /** The whole answer as it may be told. */
+  answer(wish: Wish, body: Body): Body | Promise<Body> {
+    const { output } = this.#guard
+    if (!output || answerField[wish.mouth] === undefined) return body
+    const answer = parsed(body.toString()) as JsonObject
+    const told = (screened: JsonObject) => (screened === answer ? body : JSON.stringify(screened))
+    const screened = screenAnswer(output, wish.mouth, answer, this.#looking('output'))
+    return screened instanceof Promise ? screened.then(told) : told(screened)
+  }
+
+  /** What may be told of a stream for this piece of it. */
+  piece(piece: Body): Body {
+    return this.#screen ? this.#screen.push(piece) : piece
+  }
+
+  /** What may be told at its end. */
+  last(last: Body): Body | Promise<Body> {
+    return this.#screen ? this.#screen.end(last) : last
+  }
+
+  #changed(wish: Wish, body: JsonObject): Wish {
+    if (body === wish.body) return wish
+    this.kept = JSON.stringify(body)
+    const { stream } = wish.outline
+    return { ...wish, body, outline: { ...outlineOf(wish.mouth, body), stream } }
+  }
+
+  #looking(side: Side): Looking {
+    return { side, findings: this.findings, asking: this.#asking, log: this.#log }
+  }
+}
