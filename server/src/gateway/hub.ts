@@ -191,6 +191,8 @@ export type RerankRequest = {
   query: string
   documents: string[]
   top_n?: number
+  /** The answer has the documents' texts besides; the mouth puts them there. */
+  return_documents?: boolean
   others?: JsonObject
 }
 /** Best first. `score` is between 0 and 1. */

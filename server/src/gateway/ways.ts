@@ -64,14 +64,13 @@ export function wayTo(stop: Stop, wish: Wish, output_tokens_max: number | null):
   const native = adapter.native[wish.mouth]
   const mouth = chatMouths[wish.mouth]
   // The built-in models leave the checking to the mouth; a provider does it itself.
-  if (native && adapter.kind === 'flow') mouth?.read(wish.body)
+  if (native && adapter.kind === 'flow') (mouth ?? flatMouths.embeddings).read(wish.body)
   if (native && (native.speaks?.(stop.provider) ?? true)) return nativeWay(native, stop, wish, output_tokens_max)
   if (mouth && adapter.chat) return chatWay(adapter, adapter.chat, mouth, stop, wish, output_tokens_max)
-  const { embeddings, rerank } = flatMouths
-  if (wish.mouth === 'embeddings' && adapter.embeddings && embeddings) {
-    return embeddingsWay(adapter.embeddings, embeddings, stop, wish)
+  if (wish.mouth === 'embeddings' && adapter.embeddings) {
+    return embeddingsWay(adapter.embeddings, flatMouths.embeddings, stop, wish)
   }
-  if (wish.mouth === 'rerank' && adapter.rerank && rerank) return rerankWay(adapter.rerank, rerank, stop, wish)
+  if (wish.mouth === 'rerank' && adapter.rerank) return rerankWay(adapter.rerank, flatMouths.rerank, stop, wish)
   throw unable(`The models of "${stop.provider.name}" cannot be asked at this address.`)
 }
 

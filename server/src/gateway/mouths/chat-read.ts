@@ -91,7 +91,7 @@ function refuseUntranslated(body: JsonObject): void {
   }
 }
 
-function streamOptionsOf(body: JsonObject): ChatRequest['stream_options'] {
+export function streamOptionsOf(body: JsonObject): ChatRequest['stream_options'] {
   const options = objectAt(body, 'stream_options')
   if (options === undefined) return undefined
   if (body.stream !== true) {
