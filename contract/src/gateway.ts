@@ -40,6 +40,8 @@ const AnthropicError = z
   })
   .meta({ id: 'AnthropicError', description: 'A refusal in Anthropic’s format.' })
 
+const AnthropicTurns = z.array(z.looseObject({ role: z.enum(['user', 'assistant', 'system']) })).min(1)
+
 const Usage = z.looseObject({ prompt_tokens: z.int(), completion_tokens: z.int(), total_tokens: z.int() })
 const ChatCompletion = z
   .looseObject({
@@ -173,8 +175,8 @@ export const gateway = {
     summary: 'Ask a model, in Anthropic’s format.',
     input: z.object({
       model,
-      messages: z.array(z.looseObject({ role: z.enum(['user', 'assistant']) })).min(1),
-      max_tokens: z.int().min(1).describe('Tokens that it may write.'),
+      messages: AnthropicTurns,
+      max_tokens: z.int().min(0).describe('Tokens that it may write. 0 only fills Anthropic’s cache.'),
       system: z.union([z.string(), z.array(open)]).optional(),
       stream,
       tools: z.array(open).optional(),
@@ -182,6 +184,20 @@ export const gateway = {
       top_p,
     }),
     output: Message,
+  },
+  countTokens: {
+    permission: 'solutions.write',
+    mouth: { errors: AnthropicError },
+    method: 'POST',
+    path: '/gateway/v1/messages/count_tokens',
+    summary: 'Count the tokens of a request in Anthropic’s format. `x-flow-estimated: true` where they are estimated.',
+    input: z.object({
+      model,
+      messages: AnthropicTurns,
+      system: z.union([z.string(), z.array(open)]).optional(),
+      tools: z.array(open).optional(),
+    }),
+    output: z.looseObject({ input_tokens: z.int() }).meta({ id: 'TokenCount' }),
   },
   embeddings: {
     ...openai,

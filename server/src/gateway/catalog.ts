@@ -8,11 +8,11 @@ import type { Provider } from './policy.ts'
 import { adapters } from './providers/adapters.ts'
 import type { ProviderKind } from './providers/provider.ts'
 import { listingIn } from './providers/read.ts'
+import { askWhole } from './whole.ts'
 
 const FRESH_MS = 600_000
 const FAILED_FRESH_MS = 30_000
-const WAIT_MS = 3_000
-const ANSWER_BYTES_MAX = 8 * 1024 * 1024
+const MOST = { wait_ms: 3_000, bytes: 8 * 1024 * 1024 }
 const MODELS_MAX = 5_000
 
 export type Catalog = {
@@ -48,38 +48,12 @@ async function ask(send: Send, provider: Provider, now: Date): Promise<string[] 
   if (!adapter) return undefined
   try {
     const outgoing = adapter.models.request(provider)
-    const text = await answerTo(send, adapter.sign ? await adapter.sign(outgoing, provider, now) : outgoing)
-    return text === undefined ? undefined : namesIn(adapter.models.answer(listingIn(text)))
+    const signed = adapter.sign ? await adapter.sign(outgoing, provider, now) : outgoing
+    const { status, text } = await askWhole(send, signed, MOST)
+    return status === 200 ? namesIn(adapter.models.answer(listingIn(text))) : undefined
   } catch {
     return undefined
   }
 }
 
 const namesIn = (models: { id: string }[]): string[] => models.slice(0, MODELS_MAX).map(({ id }) => id)
-
-/** The body of a success. */
-function answerTo(send: Send, outgoing: Parameters<Send>[0]): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const pieces: Buffer[] = []
-    let length = 0
-    const done = (text?: string) => {
-      clearTimeout(timer)
-      flight.abort()
-      resolve(text)
-    }
-    const flight = send(outgoing, 1, {
-      sent: () => {},
-      head: (status) => {
-        if (status !== 200) done()
-      },
-      chunk: (piece) => {
-        length += piece.length
-        pieces.push(piece)
-        if (length > ANSWER_BYTES_MAX) done()
-      },
-      end: () => done(Buffer.concat(pieces).toString()),
-      fail: () => done(),
-    })
-    const timer = setTimeout(done, WAIT_MS)
-  })
-}

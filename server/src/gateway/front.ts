@@ -9,6 +9,7 @@ import type { Config } from '../config.ts'
 import { newId } from '../context.ts'
 import { readJson } from './body.ts'
 import { Call } from './call.ts'
+import { COUNTING, countTokens } from './counting.ts'
 import type { Asked, Headers, Reply } from './exchange.ts'
 import { internal } from './faults.ts'
 import type { MouthName } from './hub.ts'
@@ -127,14 +128,18 @@ function decoded(path: string): string {
 function match(plane: Plane, asked: Asked, reply: Reply, collect: Collect) {
   const mouth = mouths[asked.path]
   const isListing = asked.path === '/models' || asked.path.startsWith('/models/')
-  const speaks = mouth ?? (asked.headers['anthropic-version'] ? 'messages' : 'chat')
+  const isCounting = asked.path === COUNTING
+  const speaks = mouth ?? (isCounting || asked.headers['anthropic-version'] ? 'messages' : 'chat')
   try {
     if (asked.method === 'OPTIONS') return reply.send(204, preflight(asked), '')
     if (isListing) return list(plane, asked, reply, speaks)
-    if (!mouth) throw nothingHere(asked.path)
+    if (!mouth && !isCounting) throw nothingHere(asked.path)
     if (asked.method !== 'POST') throw onlyBy('POST')
     checkKind(asked.headers)
-    read(plane, mouth, asked, reply, collect)
+    read(plane, speaks, asked, reply, collect, (pass) => {
+      if (mouth) new Call(plane, mouth, asked, reply, readJson).run(pass)
+      else count(plane, asked, reply, pass)
+    })
   } catch (thrown) {
     refuse(plane, speaks, asked, reply, thrown)
   }
@@ -142,7 +147,14 @@ function match(plane: Plane, asked: Asked, reply: Reply, collect: Collect) {
 
 /** The body is collected while it is found out who calls; who may not is answered before it is read. Node throws away
  *  what still comes of it, so that the client is not cut off while it sends and reads its answer. */
-function read(plane: Plane, mouth: MouthName, asked: Asked, reply: Reply, collect: Collect): void {
+function read(
+  plane: Plane,
+  mouth: MouthName,
+  asked: Asked,
+  reply: Reply,
+  collect: Collect,
+  run: (pass: Pass | Promise<Pass>) => void,
+): void {
   if (Number(asked.headers['content-length'] ?? 0) > BODY_BYTES_MAX) throw tooLarge()
   const pass = plane.signIn.of(credentialsOf(asked))
   // It is waited for when the body is there.
@@ -151,7 +163,7 @@ function read(plane: Plane, mouth: MouthName, asked: Asked, reply: Reply, collec
     BODY_BYTES_MAX,
     (body) => {
       asked.body = body
-      new Call(plane, mouth, asked, reply, readJson).run(pass)
+      run(pass)
     },
     () => refuse(plane, mouth, asked, reply, tooLarge()),
   )
@@ -163,15 +175,24 @@ function list(plane: Plane, asked: Asked, reply: Reply, speaks: MouthName, known
     const { caller }: Pass = known ?? (await plane.signIn.of(credentialsOf(asked)))
     const policy = await plane.policies.policyOf(caller.organization_id)
     const answer = await answerModels(policy, plane.catalog, asked.path.slice(8), speaks)
-    const headers = {
-      'content-type': 'application/json',
-      'cache-control': 'no-store',
-      'x-request-id': asked.request_id,
-    }
-    reply.send(200, headers, asked.method === 'HEAD' ? '' : JSON.stringify(answer))
+    reply.send(200, usual(asked), asked.method === 'HEAD' ? '' : JSON.stringify(answer))
   }
   work().catch((thrown: unknown) => refuse(plane, speaks, asked, reply, thrown))
 }
+
+function count(plane: Plane, asked: Asked, reply: Reply, pass: Pass | Promise<Pass>): void {
+  const work = async () => {
+    const { input_tokens, headers } = await countTokens(plane, asked, await pass)
+    reply.send(200, { ...headers, ...usual(asked) }, JSON.stringify({ input_tokens }))
+  }
+  work().catch((thrown: unknown) => refuse(plane, 'messages', asked, reply, thrown))
+}
+
+const usual = ({ request_id }: Asked): Headers => ({
+  'content-type': 'application/json',
+  'cache-control': 'no-store',
+  'x-request-id': request_id,
+})
 
 export function credentialsOf({ headers, address }: Asked): Credentials {
   const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
@@ -227,7 +248,7 @@ function collect(
 
 const EXPOSED =
   'x-request-id, retry-after, x-should-retry, idempotent-replayed, x-flow-provider, x-flow-model, x-flow-attempts, ' +
-  'x-flow-cost, x-flow-cache, x-flow-dropped, x-flow-guardrails'
+  'x-flow-cost, x-flow-cache, x-flow-dropped, x-flow-estimated, x-flow-guardrails'
 
 function corsOf({ cors_origins }: Settings, origin: string | undefined): Headers | undefined {
   if (origin === undefined || cors_origins.length === 0) return undefined

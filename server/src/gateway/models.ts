@@ -59,4 +59,15 @@ const forAnthropic = ({ id }: Model): JsonObject => ({
   id,
   display_name: id,
   created_at: new Date(0).toISOString(),
+  lifecycle: 'active',
+  ...untold,
 })
+/** What a model can do is known to its provider. */
+const untold = {
+  capabilities: null,
+  deprecated_at: null,
+  line: null,
+  max_input_tokens: null,
+  max_tokens: null,
+  retires_at: null,
+}

@@ -23,10 +23,13 @@ export function nativeWay(native: Native, stop: Stop, wish: Wish, output_tokens_
 /** What a client asks for by headers, in the formats that have such: it reaches the provider as the body does. */
 const betas = ['anthropic-beta', 'anthropic-version', 'openai-beta']
 
-function withBetas(outgoing: Outgoing, { headers }: Wish): Outgoing {
-  const asked = betas.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]]]))
-  return asked.length === 0 ? outgoing : { ...outgoing, headers: { ...outgoing.headers, ...Object.fromEntries(asked) } }
-}
+export const betasIn = (headers: Wish['headers']): Record<string, string> =>
+  Object.fromEntries(betas.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]]])))
+
+const withBetas = (outgoing: Outgoing, { headers }: Wish): Outgoing => ({
+  ...outgoing,
+  headers: { ...outgoing.headers, ...betasIn(headers) },
+})
 
 /** Up to here reading an answer costs next to nothing, and shows that it is whole. */
 const READ_BYTES_MAX = 64 * 1024

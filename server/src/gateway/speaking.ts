@@ -3,24 +3,11 @@
 
 import type { Headers } from './exchange.ts'
 import type { Fault, JsonObject, MouthName } from './hub.ts'
+import { faultInAnthropic } from './mouths/anthropic.ts'
 import { eventOf, faultInOpenai } from './mouths/openai.ts'
 
-const anthropicTypes: Record<number, string> = {
-  400: 'invalid_request_error',
-  401: 'authentication_error',
-  402: 'billing_error',
-  403: 'permission_error',
-  404: 'not_found_error',
-  413: 'request_too_large',
-  429: 'rate_limit_error',
-  504: 'timeout_error',
-  529: 'overloaded_error',
-}
-
 export function faultBody(mouth: MouthName, fault: Fault, request_id: string): JsonObject {
-  if (mouth !== 'messages') return faultInOpenai(fault)
-  const { status, message } = fault
-  return { type: 'error', error: { type: anthropicTypes[status] ?? 'api_error', message }, request_id }
+  return mouth === 'messages' ? faultInAnthropic(fault, request_id) : faultInOpenai(fault)
 }
 
 export function faultHeaders(fault: Fault): Headers {

@@ -102,7 +102,7 @@ test('a wrong type or a number out of range is refused by the name of the field'
     ['chat', { model: 'm', n: 129 }, 'n'],
     ['chat', { model: 'm', max_tokens: '7' }, 'max_tokens'],
     ['completions', { model: 'm', best_of: 1_000 }, 'best_of'],
-    ['messages', { model: 'm', max_tokens: 0 }, 'max_tokens'],
+    ['messages', { model: 'm', max_tokens: -1 }, 'max_tokens'],
     ['responses', { model: 'm', max_output_tokens: -1 }, 'max_output_tokens'],
   ]
   for (const [mouth, body, param] of bodies) assert.equal(refusalOf(mouth, body).param, param, JSON.stringify(body))

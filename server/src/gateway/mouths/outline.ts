@@ -85,7 +85,8 @@ function outputMaxOf(mouth: MouthName, body: JsonObject): number | null {
     case 'responses':
       return tokensAt(body, 'max_output_tokens')
     case 'messages':
-      return tokensAt(body, 'max_tokens')
+      // None: only the cache is filled.
+      return countAt(body, 'max_tokens', Number.MAX_SAFE_INTEGER, 0)
     default:
       return 0
   }
