@@ -10,6 +10,7 @@ export type Rights = { user_id: string; key_id: string | null }
 /** What a call was made by, from inside: the execution, if it is one, and how much lies behind it. */
 export type Inside = {
   execution_id: string | null
+  workflow_id: string | null
   node_id: string | null
   /** Executions that began each other, events that led to each other, code blocks that called each other. */
   calls: number
@@ -19,6 +20,20 @@ export type Inside = {
   sum: { asked: number }
   /** Names the run of the code: the same when it runs again after a crash. */
   run_key: string
+  /** Of an execution that is traced. */
+  trace?: RunTrace | undefined
+  /** A text without what is secret in the execution, as far as is known by then. */
+  hide?: (text: string) => string
+}
+
+/** Where a run stands in the trace that it belongs to, and what may be told of it there. */
+export type RunTrace = {
+  /** As W3C Trace Context has it. */
+  traceparent: string
+  /** Whether calls outside are told of it. */
+  goes_out: boolean
+  inputs: boolean
+  outputs: boolean
 }
 
 export type Asker = {

@@ -22,7 +22,7 @@ import { BODY_BYTES_MAX } from './http/read.ts'
 import { limits as sandbox, sharing } from './sandbox/limits.ts'
 import { SECRETS_MAX } from './secrets/secrets.ts'
 import { ENTRIES_MAX, SCOPE_MAX } from './state/state.ts'
-import { logLimits, seriesLimits } from './telemetry/telemetry.ts'
+import { logLimits, seriesLimits, spanLimits } from './telemetry/telemetry.ts'
 import { DEPTH_MAX } from './workflows/beginning.ts'
 import { ITEMS_MAX } from './workflows/nodes/map.ts'
 import { INPUT_MAX, OUTPUT_MAX } from './workflows/nodes/node.ts'
@@ -72,6 +72,7 @@ test('the limits that are written down are those that hold', () => {
     `| answers in the cache | ${mebi(CACHED_ANSWER_BYTES_MAX)}B each, ${mebi(CACHED_BYTES_MAX)}B in each process |`,
     `| content kept with a trace | ${mebi(CONTENT_BYTES_MAX)}B of what was asked,`,
     `| calls that wait to be written, while the database is away | ${number(journalLimits.calls)} in a process, ${mebi(journalLimits.characters)} characters of what was said |`,
+    `| spans of calls that wait for the collector | ${number(spanLimits.spans)} in a process, of ${mebi(spanLimits.characters)} characters together;`,
     `| timers | ${number(sandbox.timers)}, of them ${number(sandbox.timers_pending)} at a time |`,
   ]
   for (const row of rows) assert.ok(page.includes(row), row)

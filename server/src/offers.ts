@@ -112,7 +112,8 @@ function gatewayOffer(plane: Plane, name: string, path: string): Offer {
 async function askGateway(plane: Plane, ctx: Context, path: string, body: object | undefined): Promise<unknown> {
   const { organization_id, workspace_id, actor, request_id, signal, inside } = ctx
   const key_id = actor.kind === 'user' ? null : actor.id
-  const caller = { organization_id, workspace_id, user_id: actor.user_id, key_id }
+  const { execution_id = null, workflow_id = null } = inside ?? {}
+  const caller = { organization_id, workspace_id, user_id: actor.user_id, key_id, workflow_id, execution_id }
   // Who may is found out with each call of code; none lasts longer than that.
   const pass = { caller, actor_id: actor.id, follow: () => () => {}, inside }
   const question = { path, body, pass, request_id, signal }

@@ -95,8 +95,10 @@ function meansOf(ctx: Context, signal: AbortSignal, tell: (verdict: Verdict) => 
 /** Code asks in the name of whoever called it. */
 function askerOf(ctx: Context, signal: AbortSignal): Asker {
   const { organization_id, workspace_id, request_id, actor } = ctx
-  const top = { execution_id: null, node_id: null, calls: 0, events: 0, run_key: newId(), blocks: 0, sum: { asked: 0 } }
-  const inside = ctx.inside ? { ...ctx.inside, blocks: ctx.inside.blocks + 1 } : top
+  const top = { execution_id: null, workflow_id: null, node_id: null, calls: 0, events: 0, blocks: 0 }
+  const inside = ctx.inside
+    ? { ...ctx.inside, blocks: ctx.inside.blocks + 1 }
+    : { ...top, run_key: newId(), sum: { asked: 0 } }
   return { organization_id, workspace_id, request_id, actor, inside, signal, asked: new Map() }
 }
 

@@ -3,6 +3,7 @@
  *  has answered to its end, when nobody else can be asked, or when the call stops it. */
 
 import { Attempt, type Errand } from './attempt.ts'
+import type { Asked } from './exchange.ts'
 import { resting } from './faults.ts'
 import type { Fault } from './hub.ts'
 import type { Plane } from './plane.ts'
@@ -41,7 +42,7 @@ export class Asking {
   readonly #wish: Wish
   readonly #ticket: Ticket
   readonly #asker: Asker
-  readonly #traceparent: string | undefined
+  readonly #asked: Asked
   #at = 0
   #tries = 0
   #isOver = false
@@ -49,13 +50,13 @@ export class Asking {
   #lastFault: Fault | undefined
   #timers = new Set<NodeJS.Timeout>()
 
-  constructor(plane: Plane, routed: Routed, wish: Wish, ticket: Ticket, asker: Asker, traceparent: string | undefined) {
+  constructor(plane: Plane, routed: Routed, wish: Wish, ticket: Ticket, asker: Asker, asked: Asked) {
     this.#plane = plane
     this.#routed = routed
     this.#wish = wish
     this.#ticket = ticket
     this.#asker = asker
-    this.#traceparent = traceparent
+    this.#asked = asked
   }
 
   begin() {
@@ -119,9 +120,9 @@ export class Asking {
   }
 
   #send(attempt: Attempt, outgoing: Outgoing) {
-    const { stop, adapter } = attempt.errand
+    const { stop, adapter, number } = attempt.errand
     const send = this.#plane.sendTo(stop.provider.kind)
-    const ready = traced(outgoing, this.#traceparent, this.#wish.id)
+    const ready = traced(outgoing, this.#asked, this.#wish.id, number)
     if (!adapter.sign) return attempt.fly(send, ready)
     adapter.sign(ready, stop.provider, this.#plane.clock.now()).then(
       (signed) => attempt.fly(send, signed),

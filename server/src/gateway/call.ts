@@ -26,6 +26,7 @@ import { ProviderFault } from './providers/provider.ts'
 import { type Held, type Kept, keyOf } from './replays.ts'
 import { estimatesOf, type Way as Routed, wayOf } from './route.ts'
 import type { Pass } from './sign-in.ts'
+import { spansOf } from './spans.ts'
 import { faultBody, faultHeaders } from './speaking.ts'
 import type { Answered, Wish } from './ways.ts'
 
@@ -145,7 +146,7 @@ export class Call {
   }
 
   #admit(pass: Pass, wish: Wish, policy: Policy, routed: Routed) {
-    const { request_id, headers } = this.asked
+    const { request_id } = this.asked
     const { model, stream } = wish.outline
     const start = { id: this.id, request_id, mouth: this.mouth, model, is_stream: stream }
     const estimates = estimatesOf(policy, routed.stops, wish.outline)
@@ -159,7 +160,7 @@ export class Call {
       if (this.cached) return this.#recall(this.cached)
       this.#unfollow = pass.follow(this.#cutOff)
       this.#plane.running.add(this.#stop)
-      this.asking = new Asking(this.#plane, routed, wish, ticket, this.#asker, headers.traceparent)
+      this.asking = new Asking(this.#plane, routed, wish, ticket, this.#asker, this.asked)
       this.asking.begin()
     })
   }
@@ -307,9 +308,15 @@ export class Call {
     // What cannot be read is not yet a call; and of one whose leave is being fetched it is seen to when it is there.
     if (!this.wish || this.#isBeingAdmitted) return undefined
     const record = recordOf(this, status, http_status, fault, counted)
-    if (ticket) return ticket.settle(record)
-    this.#plane.journal.note({ ...record, nanocredits: 0 })
-    return undefined
+    const settled = ticket?.settle(record)
+    if (!settled) this.#plane.journal.note({ ...record, nanocredits: 0 })
+    this.#trace(record, settled?.nanocredits ?? 0)
+    return settled
+  }
+
+  #trace(record: CallRecord, nanocredits: number) {
+    const { asked, policy } = this
+    this.#plane.trace(() => spansOf(record, nanocredits, asked.inside, policy))
   }
 
   #keep(piece: string | Buffer) {

@@ -1,6 +1,8 @@
 /** One request and the way back to whoever sent it, whichever door it came through: a socket of Node's server, or a
  *  `Request` in the process. Whatever is written here is on its way to the client; nothing here decides. */
 
+import type { Inside } from '../asking.ts'
+
 export type Asked = {
   method: string
   /** Below `/api/v1/gateway/v1`, decoded: `/chat/completions`. */
@@ -13,6 +15,8 @@ export type Asked = {
   address: string
   /** When it came in, by `performance.now()`. */
   began: number
+  /** What made it, where that is code that Flow runs. */
+  inside?: Pick<Inside, 'trace' | 'hide'> | undefined
 }
 
 export type Headers = Record<string, string>

@@ -83,7 +83,8 @@ export function createFront(plane: Plane, settings: Settings): Front {
       const text = Buffer.from(body ? JSON.stringify(body) : '')
       const method = body ? 'POST' : 'GET'
       const began = performance.now()
-      const asked: Asked = { method, path, headers, body: text, request_id, address: 'local', began }
+      const { inside } = pass
+      const asked: Asked = { method, path, headers, body: text, request_id, address: 'local', began, inside }
       const reply = new RequestReply(signal, undefined)
       const mouth = mouths[path]
       if (mouth) new Call(plane, mouth, asked, reply, readJson).run(pass)

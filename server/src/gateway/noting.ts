@@ -5,7 +5,7 @@ import type { Attempt } from './attempt.ts'
 import type { Call } from './call.ts'
 import type { Fault, Usage } from './hub.ts'
 import type { CallRecord } from './policy.ts'
-import { traceOf } from './tracing.ts'
+import { traceparentOf } from './tracing.ts'
 
 /** What an attempt has produced. `isWhole`: it came to its end, and what was told is all. */
 export type Counted = { usage: Partial<Usage> | undefined; output_tokens: number; isWhole: boolean }
@@ -33,7 +33,8 @@ export function recordOf(
   const { winner, attempts = [] } = call.asking ?? {}
   // Whoever was asked when the client went away may have begun to work.
   const answerer = winner ?? (status === 'aborted' ? attempts.findLast(({ wasAsked }) => wasAsked) : undefined)
-  const isKept = policy?.traces.keep_content === true
+  // What a guardrail asks is the prompt or the answer of another call, which keeps what may be kept of it.
+  const isKept = policy?.traces.keep_content === true && !pass.is_unguarded
   return {
     id: call.id,
     caller: pass.caller,
@@ -59,9 +60,9 @@ export function recordOf(
     started_at: call.started_at,
     first_chunk_ms: winner?.first_chunk_ms ?? null,
     duration_ms: performance.now() - asked.began,
-    traceparent: traceOf(asked.headers.traceparent) ? (asked.headers.traceparent ?? null) : null,
-    request: isKept ? promptKept(call) : null,
-    answer: isKept && call.told.length > 0 ? answerKept(call) : null,
+    traceparent: traceparentOf(asked) ?? null,
+    request: isKept ? hidden(promptKept(call), call) : null,
+    answer: isKept && call.told.length > 0 ? hidden(answerKept(call), call) : null,
     findings: call.watch?.findings.all ?? [],
   }
 }
@@ -97,6 +98,10 @@ function promptKept({ asked, watch }: Call): string | null {
 /** JSON text; a stream is kept as the text of its events. */
 const answerKept = ({ told, wish }: Call): string | null =>
   wish?.outline.stream ? JSON.stringify({ stream: kept(told) }) : kept(told)
+
+/** Without what is secret where it was asked. */
+const hidden = (text: string | null, { asked }: Call): string | null =>
+  text !== null && asked.inside?.hide ? asked.inside.hide(text) : text
 
 function kept(pieces: (string | Buffer)[]): string | null {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0)

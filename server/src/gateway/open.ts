@@ -39,6 +39,7 @@ export function openPlane(platform: Platform, parts: Parts): DataPlane {
     guards: createGuards(createMeans(platform, (question) => front.ask(question))),
     running,
     chance: Math.random,
+    trace: platform.telemetry.trace,
     sendTo,
   }
   const front = createFront(plane, config)

@@ -2,6 +2,7 @@
 
 import type { Logger } from 'pino'
 import type { Clock } from '../context.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Breakers } from './breaker.ts'
 import type { Cache } from './cache.ts'
 import type { Catalog } from './catalog.ts'
@@ -33,6 +34,8 @@ export type Plane = {
   /** From 0 up to 1. */
   chance(): number
   sendTo(kind: ProviderKind): Send
+  /** Told the spans of each call that is over, if anybody collects them. */
+  trace: Telemetry['trace']
   /** Told of each call that is over, for the metrics. */
   noted(mouth: MouthName, http_status: number, seconds: number): void
 }

@@ -9,9 +9,10 @@ import { sql } from '../db/db.ts'
 import { newOrganization, testFlow } from '../testing.ts'
 import { until } from '../workflows/testing.ts'
 import { forgetCalls } from './retention.ts'
+import { openUpstream } from './upstream-testing.ts'
 
 const DAY = 86_400
-const { platform, clock, fetch } = await testFlow()
+const { platform, clock, fetch } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
 
 const say = (content: string, more: object = {}) => ({
   model: 'flow/echo',
@@ -315,4 +316,36 @@ test('a trace is removed when its time is over, as the organization has set it n
   clock.advance(28 * DAY)
   await forgetCalls(platform)
   assert.deepEqual(await isThere(one, calls[0]), [0, 0])
+})
+
+test('what a guardrail finds is in the trace, and what it blocks is kept nowhere, not even of what it asks itself', async () => {
+  const { alice, admin, organization_id } = await newOrganization()
+  const upstream = await openUpstream((response, { body }) => {
+    const data = (body.input as string[]).map((_, index) => ({ object: 'embedding', index, embedding: [1, 0] }))
+    const usage = { prompt_tokens: 2, total_tokens: 2 }
+    const answer = JSON.stringify({ object: 'list', data, model: 'near', usage })
+    response.writeHead(200, { 'content-type': 'application/json' }).end(answer)
+  })
+  const { base_url } = upstream
+  await alice.gateway.providers.create({ name: 'one', kind: 'openai', base_url, key: 'sk-one', skip_test: true })
+  const topics = [{ name: 'whatever', examples: ['anything'] }]
+  const rule = { type: 'topics' as const, topics, threshold: 0.5, model: 'one/near' }
+  await alice.gateway.guardrails.create({ name: 'Nothing', side: 'input', always: true, action: 'block', rule })
+  const request_id = await asked(admin.api_key, say('a word that is not to be kept'))
+
+  const { items } = await until(
+    () => alice.gateway.calls.list({ request_id }),
+    ({ items }) => items.some(({ mouth }) => mouth === 'chat'),
+  )
+  const chat = items.find(({ mouth }) => mouth === 'chat') ?? assert.fail()
+  const call = await alice.gateway.calls.get({ call_id: chat.id })
+  assert.deepEqual([call.status, call.content], ['refused', 'none'])
+  assert.deepEqual(
+    call.findings.map(({ guardrail, side }) => [guardrail, side]),
+    [['Nothing', 'input']],
+  )
+  assert.ok(items.some(({ mouth }) => mouth === 'embeddings'))
+  const db = platform.database.of(organization_id)
+  const rows = await db.many<{ row: string }>(sql`select t::text as row from gateway_call_contents t`)
+  assert.deepEqual(rows, [])
 })

@@ -1,5 +1,8 @@
-/** The trace that a client began goes on at the provider (W3C Trace Context). */
+/** Where a call stands in traces (W3C Trace Context): in the client's, in that of the execution whose code calls, or at
+ *  the beginning of one of its own. The provider is told of a trace that somebody else began. */
 
+import { createHash } from 'node:crypto'
+import type { Asked } from './exchange.ts'
 import type { Outgoing } from './providers/provider.ts'
 
 /** A place in a trace. */
@@ -13,13 +16,24 @@ export function traceOf(traceparent: string | undefined): Trace | undefined {
   return { trace_id, span_id, is_sampled: (Number.parseInt(flags, 16) & 1) === 1 }
 }
 
+/** The trace that a call goes on with; undefined: none. */
+export function traceparentOf({ inside, headers }: Pick<Asked, 'inside' | 'headers'>): string | undefined {
+  if (inside) return inside.trace?.traceparent
+  return traceOf(headers.traceparent) && headers.traceparent
+}
+
 /** Ids end in random bits. */
 export const spanIdOf = (call_id: string): string => call_id.replaceAll('-', '').slice(-16)
 
-/** The request with the client's trace, below a span of this call. */
-export function traced(outgoing: Outgoing, traceparent: string | undefined, id: string): Outgoing {
-  const trace = traceOf(traceparent)
+/** Attempts are counted from 1. */
+export const attemptSpanIdOf = (call_id: string, attempt: number): string =>
+  createHash('sha256').update(`${call_id}:${attempt}`).digest('hex').slice(0, 16)
+
+/** The request with the trace that the call belongs to, below the span of this attempt. */
+export function traced(outgoing: Outgoing, asked: Asked, call_id: string, attempt: number): Outgoing {
+  if (asked.inside && !asked.inside.trace?.goes_out) return outgoing
+  const trace = traceOf(traceparentOf(asked))
   if (!trace) return outgoing
-  const told = `00-${trace.trace_id}-${spanIdOf(id)}-${trace.is_sampled ? '01' : '00'}`
-  return { ...outgoing, headers: { ...outgoing.headers, traceparent: told } }
+  const traceparent = `00-${trace.trace_id}-${attemptSpanIdOf(call_id, attempt)}-${trace.is_sampled ? '01' : '00'}`
+  return { ...outgoing, headers: { ...outgoing.headers, traceparent } }
 }

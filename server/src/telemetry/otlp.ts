@@ -1,4 +1,4 @@
-/** Metrics and logs as OTLP has them in JSON (OpenTelemetry Protocol 1.x, over HTTP): pure forms. */
+/** Metrics, logs and spans as OTLP has them in JSON (OpenTelemetry Protocol 1.x, over HTTP): pure forms. */
 
 import { boundsOf, type Labels, type Place, type Series } from './series.ts'
 
@@ -11,7 +11,24 @@ export type LogLine = Place & {
   trace?: { trace_id: string; span_id: string }
 }
 
+/** Something that took its time, in a trace (W3C Trace Context). */
+export type Span = Place & {
+  trace_id: string
+  span_id: string
+  parent_span_id?: string
+  name: string
+  kind: keyof typeof kinds
+  /** In milliseconds since 1970, with a fraction. */
+  started_at: number
+  duration_ms: number
+  attributes: Record<string, string | number | boolean | undefined>
+  /** Why it failed. */
+  error?: string
+}
+
 const CUMULATIVE = 2
+const kinds = { internal: 1, server: 2, client: 3 } as const
+const ERROR = 2
 const severities = { debug: 5, info: 9, warn: 13, error: 17 } as const
 const scope = { name: 'flow' }
 
@@ -72,3 +89,33 @@ const recordOf = ({ at, level, text, attributes, trace }: LogLine) => ({
   attributes: attributesOf(attributes),
   ...(trace ? { traceId: trace.trace_id, spanId: trace.span_id } : {}),
 })
+
+export const spansRequest = (all: readonly Span[], instance_id: string): object => ({
+  resourceSpans: byPlace(all).map((group) => ({
+    resource: resourceOf(instance_id, group[0]),
+    scopeSpans: [{ scope, spans: group.map(spanOf) }],
+  })),
+})
+
+const spanOf = ({ trace_id, span_id, parent_span_id, name, kind, started_at, duration_ms, ...span }: Span) => ({
+  traceId: trace_id,
+  spanId: span_id,
+  ...(parent_span_id ? { parentSpanId: parent_span_id } : {}),
+  name,
+  kind: kinds[kind],
+  startTimeUnixNano: finely(started_at),
+  endTimeUnixNano: finely(started_at + duration_ms),
+  attributes: Object.entries(span.attributes).flatMap(([key, value]) =>
+    value === undefined ? [] : [{ key, value: typed(value) }],
+  ),
+  status: span.error === undefined ? {} : { code: ERROR, message: span.error },
+})
+
+/** Nanoseconds, exact to a thousand of them. */
+const finely = (ms: number) => `${Math.round(ms * 1000)}000`
+
+function typed(value: string | number | boolean): object {
+  if (typeof value === 'string') return { stringValue: value }
+  if (typeof value === 'boolean') return { boolValue: value }
+  return Number.isSafeInteger(value) ? { intValue: `${value}` } : { doubleValue: value }
+}

@@ -1,4 +1,4 @@
-/** What is measured and logged of customers' runs, told to the operator's collector by OTLP over HTTP, some seconds
+/** What is measured and logged of customers' runs, and the spans of their calls of models, told to the operator's collector by OTLP over HTTP, some seconds
  *  later: this is the room's door. It is beside the runs: nothing waits for it, what the collector does not take for
  *  long is dropped, and what a process had not told yet when it was killed is lost. Without a collector nothing is
  *  kept. What is measured, and of which runs, is the rooms' matter above. */
@@ -7,16 +7,19 @@ import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { type Clock, newId } from '../context.ts'
 import type { GuardedFetch } from '../fetch.ts'
-import { type LogLine, logsRequest, metricsRequest } from './otlp.ts'
+import { type LogLine, logsRequest, metricsRequest, type Span, spansRequest } from './otlp.ts'
+import { type Outcome, openQueue } from './queue.ts'
 import { AllSeries, type Labels, type Metric, type Place, seriesLimits } from './series.ts'
 
-export type { LogLine } from './otlp.ts'
+export type { LogLine, Span } from './otlp.ts'
 export { type Labels, type Metric, type Place, seriesLimits } from './series.ts'
 
 export type Telemetry = {
   /** False when a workspace has too many series: then it is not measured. */
   measure(at: Place, metric: Metric, value: number, labels: Labels): boolean
   log(line: LogLine): void
+  /** Spans that belong together; they are made only if somebody is told. */
+  trace(spans: () => Span[]): void
   /** Tells what there is now; does not throw. */
   flush(): Promise<void>
   close(): Promise<void>
@@ -31,6 +34,14 @@ export const logLimits = {
   batch: 1000,
 } as const
 
+export const spanLimits = {
+  /** Spans and characters of their values that wait to be told. */
+  spans: 20_000,
+  characters: 8 * 1024 * 1024,
+  /** Of one request; so many are not kept waiting. */
+  batch: 500,
+} as const
+
 type Parts = { config: Pick<Config, 'otlp_endpoint' | 'otlp_headers'>; fetch: GuardedFetch; clock: Clock; log: Logger }
 
 export function openTelemetry(parts: Parts): Telemetry {
@@ -40,12 +51,9 @@ export function openTelemetry(parts: Parts): Telemetry {
   const instance_id = newId()
   const all = new AllSeries()
   const now = () => clock.now().getTime()
-  let lines: LogLine[] = []
-  let characters = 0
-  let dropped = 0
   let flushing: Promise<void> | undefined
 
-  const send = async (path: string, body: object): Promise<'taken' | 'refused' | 'later'> => {
+  const send = async (path: string, body: object): Promise<Outcome> => {
     const headers = { ...otlp_headers, 'content-type': 'application/json' }
     try {
       const response = await parts.fetch(`${otlp_endpoint}${path}`, {
@@ -63,17 +71,23 @@ export function openTelemetry(parts: Parts): Telemetry {
     }
   }
 
+  const lines = openQueue<LogLine>(
+    { items: logLimits.lines, ...logLimits },
+    ({ text }) => text.length,
+    (batch) => send('/v1/logs', logsRequest(batch, instance_id)),
+  )
+  const spans = openQueue<Span>({ items: spanLimits.spans, ...spanLimits }, sizeOf, (batch) =>
+    send('/v1/traces', spansRequest(batch, instance_id)),
+  )
+
   const flushLogs = async () => {
-    while (lines.length > 0) {
-      const batch = lines.slice(0, logLimits.batch)
-      const outcome = await send('/v1/logs', logsRequest(batch, instance_id))
-      if (outcome === 'later') break
-      lines = lines.slice(batch.length)
-      characters = lines.reduce((sum, { text }) => sum + text.length, 0)
-      if (outcome === 'refused') dropped += batch.length
-    }
+    const dropped = await lines.flush()
     if (dropped > 0) log.warn({ dropped }, 'lines of logs did not reach the collector')
-    dropped = 0
+  }
+
+  const flushSpans = async () => {
+    const dropped = await spans.flush()
+    if (dropped > 0) log.warn({ dropped }, 'spans of calls did not reach the collector')
   }
 
   const flushMetrics = async () => {
@@ -84,7 +98,7 @@ export function openTelemetry(parts: Parts): Telemetry {
   }
 
   const flush = (): Promise<void> => {
-    flushing ??= Promise.all([flushLogs(), flushMetrics()])
+    flushing ??= Promise.all([flushLogs(), flushMetrics(), flushSpans()])
       .then(() => undefined)
       .finally(() => {
         flushing = undefined
@@ -95,13 +109,10 @@ export function openTelemetry(parts: Parts): Telemetry {
 
   return {
     measure: (at, metric, value, labels) => all.measure(at, metric, value, labels, now()),
-    log(line) {
-      if (lines.length >= logLimits.lines || characters + line.text.length > logLimits.characters) {
-        dropped += 1
-        return
-      }
-      lines.push(line)
-      characters += line.text.length
+    log: lines.put,
+    trace(made) {
+      for (const span of made()) spans.put(span)
+      if (spans.isFilled) void flushSpans()
     },
     flush,
     async close() {
@@ -115,9 +126,13 @@ export function openTelemetry(parts: Parts): Telemetry {
 const silent: Telemetry = {
   measure: () => true,
   log: () => {},
+  trace: () => {},
   flush: async () => {},
   close: async () => {},
 }
+
+const sizeOf = ({ attributes }: Span): number =>
+  Object.values(attributes).reduce<number>((sum, value) => sum + (typeof value === 'string' ? value.length : 0), 0)
 
 /** How long the values of labels may be. */
 export const isShort = (value: string): boolean => value.length <= seriesLimits.label

@@ -15,7 +15,7 @@ import * as rules from './rules.ts'
 import { closing } from './runs.ts'
 import type { Snapshot } from './snapshot.ts'
 import * as store from './store.ts'
-import { traceparentOf } from './tracing-rules.ts'
+import { tracingOf } from './tracing-rules.ts'
 import { type Arrival, arrivalsOf, arriveFirst, type Closing } from './waits.ts'
 
 /** Characters of JSON that the outputs of one execution may come to together. */
@@ -257,7 +257,7 @@ export class Attempts {
         block: snapshot.blocks.get(ref),
         schema: snapshot.schemas.get(ref),
         components: snapshot.components,
-        traceparent: traceparentOf(execution.id, node.id, attempt, snapshot.observability),
+        ...tracingOf(execution.id, node.id, attempt, snapshot.observability),
         recordedItems: async () =>
           work.is_new ? [] : store.itemsOf(platform.database.platform, execution.id, node.id),
         keepItem: (item) => journal.item({ ...item, node_id: node.id }),

@@ -141,6 +141,11 @@ export class Redaction {
     return replacing(marked, (text) => this.#without(text, false))
   }
 
+  /** A text as it may be told. */
+  text(text: string): string {
+    return this.#texts.size === 0 ? text : this.#without(text, false)
+  }
+
   /** A message as it may be told: it may have been cut off in the midst of a secret. */
   message(text: string): string {
     return this.#texts.size === 0 ? text : this.#without(text, true)

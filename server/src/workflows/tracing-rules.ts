@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import type { ObservabilityConfig } from '@flow/contract/components/observability'
+import type { RunTrace } from '../asking.ts'
 
 /** An execution's id is its trace's. */
 export const traceIdOf = (execution_id: string): string => execution_id.replaceAll('-', '')
@@ -17,14 +18,16 @@ export function isTraced(execution_id: string, observability: ObservabilityConfi
   return Number.parseInt(execution_id.slice(-8), 16) / 2 ** 32 < observability.trace_config.sample_rate
 }
 
-/** What calls of a node carry with them. */
-export function traceparentOf(
+/** Where a node stands in its trace, and what calls of it carry outside. */
+export function tracingOf(
   execution_id: string,
   node_id: string,
   attempt: number,
   observability: ObservabilityConfig | undefined,
-): string | undefined {
-  if (!observability?.trace_config.enabled || !observability.trace_config.propagate_context) return undefined
+): { trace: RunTrace | undefined; traceparent: string | undefined } {
+  if (!observability?.trace_config.enabled) return { trace: undefined, traceparent: undefined }
+  const { propagate_context: goes_out, include_inputs: inputs, include_outputs: outputs } = observability.trace_config
   const flags = isTraced(execution_id, observability) ? '01' : '00'
-  return `00-${traceIdOf(execution_id)}-${spanIdOf(execution_id, node_id, attempt)}-${flags}`
+  const traceparent = `00-${traceIdOf(execution_id)}-${spanIdOf(execution_id, node_id, attempt)}-${flags}`
+  return { trace: { traceparent, goes_out, inputs, outputs }, traceparent: goes_out ? traceparent : undefined }
 }

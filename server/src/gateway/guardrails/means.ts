@@ -15,12 +15,13 @@ export const LOOK_SECONDS = 10
 /** `ask` is the way into the gateway, which is open when the first guardrail looks. */
 export function createMeans(platform: Platform, ask: Front['ask']): Means {
   return {
-    async embed(model, texts, { caller, request_id }) {
+    async embed(model, texts, { caller, request_id, inside }) {
       const pass: Pass = {
         caller,
         actor_id: caller.key_id ?? caller.user_id,
         follow: () => () => {},
         is_unguarded: true,
+        inside,
       }
       const signal = AbortSignal.timeout(LOOK_SECONDS * 1000)
       const response = await ask({ path: '/embeddings', body: { model, input: texts }, pass, request_id, signal })

@@ -59,7 +59,7 @@ async function answerOf(call: NodeCall, input: unknown, secrets: Redaction, inde
   const run_key = idempotencyKey(call.about.execution_id, at.node.id, call.attempt, index)
   // What is still asked when the code has ended is for nobody.
   const over = new AbortController()
-  const asker = askerOf(call, run_key, AbortSignal.any([signal, over.signal]))
+  const asker = askerOf(call, run_key, secrets, AbortSignal.any([signal, over.signal]))
   const context = { ...call.about, attempt: call.attempt, ...(index === undefined ? {} : { index }) }
   const host = hostOf({
     network: block.config.network,
@@ -99,15 +99,15 @@ async function answerOf(call: NodeCall, input: unknown, secrets: Redaction, inde
 const valueIn: SecretFields = (answer, found) => found?.((answer as { value: string }).value)
 
 /** Code asks in the name of whoever started the execution, with the rights they have at that moment. */
-function askerOf({ ctx, about, depth, asked }: NodeCall, run_key: string, signal: AbortSignal): Asker {
-  const { execution_id, node_id } = about
+function askerOf(call: NodeCall, run_key: string, secrets: Redaction, signal: AbortSignal): Asker {
+  const { ctx, about, depth, asked, trace } = call
   const sum = { asked: 0 }
   return {
     organization_id: ctx.organization_id,
     workspace_id: ctx.workspace_id,
     request_id: ctx.request_id,
     actor: ctx.rights,
-    inside: { execution_id, node_id, calls: depth.calls, events: depth.events, blocks: 0, run_key, sum },
+    inside: { ...about, ...depth, blocks: 0, run_key, sum, trace, hide: (text) => secrets.text(text) },
     signal,
     asked,
   }

@@ -7,6 +7,7 @@
 
 import type { CodeBlockConfig } from '@flow/contract/components/code-block'
 import type { WorkflowNode } from '@flow/contract/components/workflow'
+import type { RunTrace } from '../../asking.ts'
 import type { Used } from '../../components/components.ts'
 import type { GraphNode } from '../../components/workflow-rules.ts'
 import type { Context, Platform } from '../../context.ts'
@@ -54,6 +55,8 @@ export type NodeCall = {
   schema: JsonSchemaCheck | undefined
   /** The transforms and validations of the workflow and what they refer to, by reference. */
   components: ReadonlyMap<string, Used>
+  /** Where it stands in the execution's trace, if it is traced. */
+  trace: RunTrace | undefined
   /** Where calls outside belong to in a trace (W3C Trace Context). */
   traceparent: string | undefined
   /** What is recorded of a map's items already. */
