@@ -13,10 +13,14 @@ const types: Record<number, string> = {
   529: 'overloaded_error',
 }
 
+/** By this code Anthropic's client knows to send the whole conversation instead. */
+export const NO_THREADS = 'thread_unsupported_request'
+
 /** The body of a refusal, and of the event that ends a stream in its middle. */
-export function faultInAnthropic({ status, message }: Fault, request_id: string | null): JsonObject {
+export function faultInAnthropic({ status, message, code }: Fault, request_id: string | null): JsonObject {
   const type = types[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error')
-  return { type: 'error', error: { type, message }, request_id }
+  const details: JsonObject = code === NO_THREADS ? { details: { error_code: code } } : {}
+  return { type: 'error', error: { type, message, ...details }, request_id }
 }
 
 /** What was read from the cache and what was written there is no part of the input here. */

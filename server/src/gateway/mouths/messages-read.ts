@@ -2,6 +2,7 @@
  *  into the hub. Tools and blocks that only Anthropic's own servers can run are refused by name. */
 
 import type { ChatRequest, Json, JsonObject, ReasoningEffort, Tool } from '../hub.ts'
+import { NO_THREADS } from './anthropic.ts'
 import { put } from './chat-read.ts'
 import {
   arrayAt,
@@ -45,6 +46,13 @@ const TOOLS_MAX = 10_000
 export function readMessages(body: JsonObject): ChatRequest {
   if (body.mcp_servers !== undefined && body.mcp_servers !== null) {
     throw notTranslated('mcp_servers', 'Give its tools in tools, and call them yourself.')
+  }
+  if (body.thread !== undefined && body.thread !== null) {
+    throw refuse(
+      "Threads are kept by Anthropic only. Send the whole conversation, without 'thread'.",
+      'thread',
+      NO_THREADS,
+    )
   }
   const request: ChatRequest = {
     model: requiredText(body, 'model'),

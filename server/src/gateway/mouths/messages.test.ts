@@ -136,7 +136,8 @@ test('the AI SDK reads answers and streams', async () => {
   const tools = {
     weather: tool({ inputSchema: jsonSchema({ type: 'object', properties: { city: { type: 'string' } } }) }),
   }
-  const model = (body: string | JsonObject) => createAnthropic({ apiKey: 'k', fetch: fetchOf(body) })('claude-x')
+  const model = (body: string | JsonObject) =>
+    createAnthropic({ apiKey: 'k', fetch: fetchOf(body) })('claude-sonnet-4-5')
   const whole = await generateText({ model: model(messages.answer(answer, asked, about)), prompt: 'Hi', tools })
   const stream = streamText({ model: model(streamOf(messages, asked, chunks)), prompt: 'Hi', tools })
   for (const result of [whole, stream]) {
@@ -371,6 +372,7 @@ test('a wrong field is refused by its name', () => {
     [{ output_config: { effort: 'none' } }, 'output_config.effort'],
     [{ output_config: { format: { type: 'json_schema' } } }, 'output_config.format.schema'],
     [{ mcp_servers: [] }, 'mcp_servers'],
+    [{ thread: { type: 'create' } }, 'thread'],
   ]
   for (const [over, param] of bodies) {
     const fault = faultOf(() => read(over))

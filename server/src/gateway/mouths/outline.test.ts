@@ -77,6 +77,16 @@ test('the text of a file counts, and a file from elsewhere as a whole context', 
   assert.ok(of({ file_id: 'file-1' }) > 200_000)
 })
 
+test('turns that the provider has kept count as a whole context', () => {
+  const of = (mouth: MouthName, more: Record<string, Json>) =>
+    outlineOf(mouth, { model: 'm', max_tokens: 1, messages: [], input: 'x', ...more }).input_tokens_max
+
+  assert.ok(of('messages', { thread: { type: 'continue', previous_message_id: 'msg_1' } }) > 1_000_000)
+  assert.ok(of('messages', { thread: { type: 'create' } }) < 1_000)
+  assert.ok(of('responses', { previous_response_id: 'resp_1' }) > 1_000_000)
+  assert.ok(of('responses', { conversation: 'conv_1' }) > 1_000_000)
+})
+
 test('the schema of a tool counts with its names', () => {
   const tool = { type: 'function', function: { name: 'f', parameters: { ['p'.repeat(5_000)]: { type: 'string' } } } }
 

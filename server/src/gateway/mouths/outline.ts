@@ -5,6 +5,7 @@
  *  by their size in pixels, which is not known here, so each counts as the most that a provider takes for one. */
 
 import type { Json, JsonObject, MouthName } from '../hub.ts'
+import { isObject } from './checks.ts'
 import { missing, outOfRange, refuse, wrongType } from './refuse.ts'
 
 export type Outline = {
@@ -34,6 +35,8 @@ const IMAGE_TOKENS = 12_000
 const IMAGE_TOKENS_4O_MINI = 48_200
 /** A file costs its text, and an image for each page. */
 const FILE_TOKENS = 20_000
+/** Of a conversation that the provider has kept: what the largest models read. */
+const FOREIGN_TURNS_TOKENS = 1_000_000
 /** Of a file that is not in the request: a context window. */
 const FOREIGN_FILE_TOKENS = 200_000
 
@@ -62,6 +65,7 @@ export function outlineOf(mouth: MouthName, body: Json): Outline {
     measure(value, PLAIN.has(name), 1, sizes)
   }
   if (body.tools || body.functions) sizes.tokens += TOOLS_TOKENS
+  if (goesOn(body)) sizes.tokens += FOREIGN_TURNS_TOKENS
 
   return {
     model,
@@ -72,6 +76,10 @@ export function outlineOf(mouth: MouthName, body: Json): Outline {
     text_bytes: sizes.bytes,
   }
 }
+
+/** Whether turns belong to it that are not in the request: Anthropic's threads, OpenAI's responses and conversations. */
+const goesOn = ({ thread, previous_response_id, conversation }: JsonObject): boolean =>
+  Boolean(previous_response_id ?? conversation) || (isObject(thread) && thread.type !== 'create')
 
 const imageTokensOf = (model: string) => (model.includes('4o-mini') ? IMAGE_TOKENS_4O_MINI : IMAGE_TOKENS)
 

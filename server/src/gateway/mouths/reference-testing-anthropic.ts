@@ -57,21 +57,24 @@ const message = (reasons: (string | null)[]) =>
     usage,
   })
 
-const error = fields({
-  type: oneOf(
-    'invalid_request_error',
-    'authentication_error',
-    'billing_error',
-    'permission_error',
-    'not_found_error',
-    'request_too_large',
-    'rate_limit_error',
-    'timeout_error',
-    'api_error',
-    'overloaded_error',
-  ),
-  message: filled,
-})
+const error = fields(
+  {
+    type: oneOf(
+      'invalid_request_error',
+      'authentication_error',
+      'billing_error',
+      'permission_error',
+      'not_found_error',
+      'request_too_large',
+      'rate_limit_error',
+      'timeout_error',
+      'api_error',
+      'overloaded_error',
+    ),
+    message: filled,
+  },
+  { details: fields({ error_code: filled }) },
+)
 
 const deltas = byType({
   text_delta: fields({ type: text, text: filled }),

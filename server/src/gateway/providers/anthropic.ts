@@ -69,11 +69,15 @@ export const anthropic: Adapter = {
       body: '',
       dropped: [],
     }),
-    answer: (body) =>
-      objectsOf(body.data).flatMap(({ id, created_at }) => {
-        const name = textOf(id)
-        const made = Date.parse(textOf(created_at) ?? '')
-        return name === undefined ? [] : [{ id: name, created: made > 0 ? Math.floor(made / 1000) : null }]
-      }),
+    answer: modelsIn,
   },
+}
+
+function modelsIn(body: JsonObject): { id: string; created: number | null }[] {
+  if (!Array.isArray(body.data)) throw new TypeError('there is no list of models in it')
+  return objectsOf(body.data).flatMap(({ id, created_at }) => {
+    const name = textOf(id)
+    const made = Date.parse(textOf(created_at) ?? '')
+    return name === undefined ? [] : [{ id: name, created: made > 0 ? Math.floor(made / 1000) : null }]
+  })
 }
