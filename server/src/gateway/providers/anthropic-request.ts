@@ -14,9 +14,9 @@ export const JSON_TOOL = 'flow_answer_in_json'
 
 export type Made = { body: JsonObject; dropped: string[]; betas: string[] }
 
-export function messageBodyOf(model: string, request: ChatRequest): Made {
+/** `traits`: of the model where it is served by another provider than Anthropic. */
+export function messageBodyOf(model: string, request: ChatRequest, traits: Traits = traitsOf(model)): Made {
   if ((request.n ?? 1) > 1) throw untranslatable('Anthropic gives one answer to a call. Leave n out.', 'n')
-  const traits = traitsOf(model)
   const { system, turns, hasFiles } = conversationOf(request.messages)
   const max_tokens = request.max_completion_tokens ?? traits.output_max
   const format = formatOf(request, traits)
