@@ -126,7 +126,7 @@ export class Asking {
     if (!adapter.sign) return attempt.fly(send, ready)
     adapter.sign(ready, stop.provider, this.#plane.clock.now()).then(
       (signed) => attempt.fly(send, signed),
-      (thrown: unknown) => attempt.fail(this.#asker.surprised(thrown)),
+      (thrown: unknown) => attempt.fail(thrown instanceof ProviderFault ? thrown.fault : this.#asker.surprised(thrown)),
     )
   }
 

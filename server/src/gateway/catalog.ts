@@ -6,7 +6,7 @@ import type { Clock } from '../context.ts'
 import type { Send } from './forward.ts'
 import type { Provider } from './policy.ts'
 import { adapters } from './providers/adapters.ts'
-import type { ProviderKind } from './providers/provider.ts'
+import type { Outgoing, ProviderKind } from './providers/provider.ts'
 import { listingIn } from './providers/read.ts'
 import { askWhole } from './whole.ts'
 
@@ -47,10 +47,14 @@ async function ask(send: Send, provider: Provider, now: Date): Promise<string[] 
   const adapter = adapters[provider.kind]
   if (!adapter) return undefined
   try {
-    const outgoing = adapter.models.request(provider)
-    const signed = adapter.sign ? await adapter.sign(outgoing, provider, now) : outgoing
-    const { status, text } = await askWhole(send, signed, MOST)
-    return status === 200 ? namesIn(adapter.models.answer(listingIn(text))) : undefined
+    const listed = async (outgoing: Outgoing) => {
+      const signed = adapter.sign ? await adapter.sign(outgoing, provider, now) : outgoing
+      const { status, text } = await askWhole(send, signed, MOST)
+      return status === 200 ? adapter.models.answer(listingIn(text)) : undefined
+    }
+    const more = (adapter.models.more?.(provider) ?? []).map((outgoing) => listed(outgoing).catch(() => undefined))
+    const models = await listed(adapter.models.request(provider))
+    return models && namesIn([...models, ...(await Promise.all(more)).flatMap((each) => each ?? [])])
   } catch {
     return undefined
   }

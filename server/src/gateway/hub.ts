@@ -42,7 +42,7 @@ export type ImagePart = {
 export type AudioPart = { type: 'input_audio'; input_audio: { data: string; format: string } }
 export type FilePart = {
   type: 'file'
-  /** `file_data` is a `data:` URL. */
+  /** `file_data` is a `data:` URL, or an address for providers that fetch it themselves. */
   file: { filename?: string; file_data?: string; file_id?: string }
 } & CacheMark
 export type RefusalPart = { type: 'refusal'; refusal: string }

@@ -244,11 +244,10 @@ function imageOf(part: JsonObject, at: string) {
 
 function fileOf(part: JsonObject, at: string): UserPart {
   const filename = textAt(part, 'filename', at)
-  const file_data = textAt(part, 'file_data', at)
+  // An adapter whose provider fetches nothing refuses an address.
+  const address = textAt(part, 'file_url', at)
+  const file_data = textAt(part, 'file_data', at) ?? (address && addressAt(part, 'file_url', at))
   const file_id = textAt(part, 'file_id', at)
-  if (textAt(part, 'file_url', at) !== undefined) {
-    throw notTranslated(`${at}.file_url`, "Send the file itself in 'file_data'.")
-  }
   if (file_data === undefined && file_id === undefined) throw missing(`${at}.file_data`)
 
   return {

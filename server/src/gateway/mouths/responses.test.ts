@@ -316,6 +316,7 @@ test('every part of a message is understood', () => {
     { type: 'input_text', text: 'Look:' },
     { type: 'input_image', image_url: 'https://example.com/a.png', detail: 'low' },
     { type: 'input_file', filename: 'a.pdf', file_data: 'data:application/pdf;base64,AA==' },
+    { type: 'input_file', file_url: 'https://example.com/b.pdf' },
     { type: 'input_audio', input_audio: { data: 'AA==', format: 'wav' } },
   ]
   assert.deepEqual(
@@ -331,6 +332,7 @@ test('every part of a message is understood', () => {
           { type: 'text', text: 'Look:' },
           { type: 'image_url', image_url: { url: 'https://example.com/a.png', detail: 'low' } },
           { type: 'file', file: { filename: 'a.pdf', file_data: 'data:application/pdf;base64,AA==' } },
+          { type: 'file', file: { file_data: 'https://example.com/b.pdf' } },
           { type: 'input_audio', input_audio: { data: 'AA==', format: 'wav' } },
         ],
       },
@@ -490,9 +492,9 @@ test('what cannot be done is refused with its place', () => {
       /image_url/,
     ],
     [
-      { input: [{ role: 'user', content: [{ type: 'input_file', file_url: 'https://a.b' }] }] },
+      { input: [{ role: 'user', content: [{ type: 'input_file', file_url: 'ftp://a.b' }] }] },
       'input[0].content[0].file_url',
-      /file_data/,
+      /https/,
     ],
     [{ input: [{ role: 'user', content: [{ type: 'input_file' }] }] }, 'input[0].content[0].file_data', /Missing/],
     [{ input: [{ type: 'item_reference', id: 'rs_1' }] }, 'input[0].type', /store: false/],

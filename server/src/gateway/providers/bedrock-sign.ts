@@ -3,7 +3,8 @@
 
 import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto'
 import { SignatureV4 } from '@smithy/signature-v4'
-import type { Account, Outgoing } from './provider.ts'
+import { faultOf } from './faults.ts'
+import { type Account, type Outgoing, ProviderFault } from './provider.ts'
 
 type SourceData = string | ArrayBuffer | ArrayBufferView
 
@@ -12,9 +13,12 @@ export async function sign(outgoing: Outgoing, account: Account, now: Date, serv
   if (key === null) return outgoing
   if (!key.includes(':')) return { ...outgoing, headers: { ...outgoing.headers, authorization: `Bearer ${key}` } }
   const [accessKeyId = '', secretAccessKey = '', sessionToken] = key.split(':')
+  if (!accessKeyId || !secretAccessKey) {
+    throw new ProviderFault(faultOf(401, 'The key is not of the form access_key_id:secret_access_key[:session_token].'))
+  }
   const signer = new SignatureV4({
     service,
-    region: account.options.region ?? '',
+    region: regionOf(account),
     credentials: { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) },
     sha256: Sha256,
     applyChecksum: false,
@@ -37,6 +41,9 @@ export async function sign(outgoing: Outgoing, account: Account, now: Date, serv
   const { host: _, ...headers } = signed.headers
   return { ...outgoing, headers }
 }
+
+const regionOf = ({ options, base_url }: Account): string =>
+  options.region ?? /bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\./.exec(base_url)?.[1] ?? 'us-east-1'
 
 /** Node's own hash in the form that the signer asks for. */
 class Sha256 {

@@ -365,7 +365,37 @@ test('an API key goes into its header, and without a key nothing is signed', asy
   assert.deepEqual(await signedWith(outgoing, { ...account, key: null }, now), {})
 })
 
-// Embeddings and models.
+test('a key that is none of AWS’s is a fault before anything is sent', async () => {
+  for (const key of ['AKIDEXAMPLE:', ':secret']) {
+    await assert.rejects(
+      sign(plain('https://example.com/'), { ...account, key }, new Date(0)),
+      (error) => error instanceof ProviderFault && error.fault.status === 401,
+    )
+  }
+})
+
+test('the region is that of the options, or of the address', async () => {
+  const scopeFor = async (base_url: string, options: Record<string, string>) => {
+    const { authorization } = await signedWith(plain(`${base_url}/x`), { ...account, base_url, options }, new Date(0))
+    return /Credential=AKIDEXAMPLE\/19700101\/([^/]+)/.exec(authorization ?? '')?.[1]
+  }
+  assert.equal(await scopeFor('https://bedrock-runtime.eu-west-1.amazonaws.com', {}), 'eu-west-1')
+  assert.equal(await scopeFor('https://proxy.example.com', { region: 'eu-north-1' }), 'eu-north-1')
+})
+
+// Embeddings, rerank and models.
+
+test('documents are ranked by the models of Amazon and of Cohere', () => {
+  const asked = { model: 'm', query: 'q', documents: ['a', 'b'], top_n: 1, others: { rank_fields: [] } }
+  const outgoing = bedrock.rerank?.request(account, 'cohere.rerank-v3-5:0', asked)
+  assert.equal(outgoing?.url, `${account.base_url}/model/cohere.rerank-v3-5%3A0/invoke`)
+  const body = { query: 'q', documents: ['a', 'b'], top_n: 1 }
+  assert.deepEqual(JSON.parse(outgoing?.body ?? ''), { ...body, api_version: 2 })
+  assert.deepEqual(outgoing?.dropped, ['rank_fields'])
+  assert.deepEqual(JSON.parse(bedrock.rerank?.request(account, 'amazon.rerank-v1:0', asked).body ?? ''), body)
+  const results = [{ index: 1, relevance_score: 0.9 }]
+  assert.deepEqual(bedrock.rerank?.answer({ results }, asked).results, [{ index: 1, score: 0.9 }])
+})
 
 test('texts are embedded as the AI SDK does it, by the models of Amazon and of Cohere', async () => {
   const vectors = [
@@ -441,8 +471,17 @@ test('models are asked of the host that lists them, and those that can be called
       modelLifecycle: { status: 'LEGACY' },
     },
   ]
+  const listed = (body: JsonObject) => bedrock.models.answer(body).map(({ id }) => id)
+  assert.deepEqual(listed({ modelSummaries }), ['amazon.nova-pro-v1:0'])
+  const arn = 'arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3'
+  const inferenceProfileSummaries: JsonObject[] = [
+    { inferenceProfileId: CLAUDE, type: 'SYSTEM_DEFINED' },
+    { inferenceProfileId: 'a1b2c3', inferenceProfileArn: arn, type: 'APPLICATION' },
+  ]
+  assert.deepEqual(listed({ inferenceProfileSummaries }), [CLAUDE, arn])
+  assert.throws(() => listed({ data: [] }), TypeError)
   assert.deepEqual(
-    bedrock.models.answer({ modelSummaries }).map(({ id }) => id),
-    ['amazon.nova-pro-v1:0'],
+    bedrock.models.more?.(account).map(({ url }) => url),
+    ['https://bedrock.us-east-1.amazonaws.com/inference-profiles?maxResults=1000'],
   )
 })

@@ -2,14 +2,15 @@
  *  Converse, embeddings and rerank by InvokeModel, and the models that an account may call. The base URL is
  *  `https://bedrock-runtime.{region}.amazonaws.com`. */
 
-import type { EmbeddingsAnswer, EmbeddingsRequest, JsonObject } from '../hub.ts'
+import type { EmbeddingsAnswer, EmbeddingsRequest, JsonObject, RerankRequest } from '../hub.ts'
 import { chatAnswerOf, chatStreamOf } from './bedrock-answer.ts'
 import { fault } from './bedrock-fault.ts'
 import { converseBodyOf } from './bedrock-request.ts'
 import { sign } from './bedrock-sign.ts'
 import { broken, untranslatable } from './faults.ts'
 import type { Account, Adapter, Outgoing } from './provider.ts'
-import { countOf, filled, listOf, objectOf, objectsOf, textOf, vectorOf } from './read.ts'
+import { countOf, filled, listOf, objectOf, objectsOf, vectorOf } from './read.ts'
+import { rerankAnswerOf } from './rerank.ts'
 
 function sent(account: Account, model: string, verb: string, body: JsonObject, dropped: string[]): Outgoing {
   return {
@@ -80,15 +81,38 @@ const guessed = (input: EmbeddingsRequest['input']) =>
 const controlOf = (base_url: string) =>
   base_url.replace(/^(https:\/\/)bedrock-runtime((?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com|api\.aws))/, '$1bedrock$2')
 
-/** Those that are called by their own names. Others are called by an inference profile, whose name has a region's
- *  before it, which only the organization knows. */
+/** Models that are called by their own names, or the inference profiles by which the others are. */
 function modelsIn(body: JsonObject): { id: string; created: number | null }[] {
-  return objectsOf(body.modelSummaries).flatMap(({ modelId, inferenceTypesSupported, modelLifecycle }) => {
-    const id = textOf(modelId)
-    const isCallable = inferenceTypesSupported === undefined || listOf(inferenceTypesSupported).includes('ON_DEMAND')
-    const isLegacy = objectOf(modelLifecycle).status === 'LEGACY'
-    return id === undefined || !isCallable || isLegacy ? [] : [{ id, created: null }]
-  })
+  const { modelSummaries, inferenceProfileSummaries } = body
+  if (!Array.isArray(modelSummaries) && !Array.isArray(inferenceProfileSummaries)) {
+    throw new TypeError('there is no list of models in it')
+  }
+  const models = objectsOf(modelSummaries)
+    .filter(({ inferenceTypesSupported: types }) => types === undefined || listOf(types).includes('ON_DEMAND'))
+    .filter(({ modelLifecycle }) => objectOf(modelLifecycle).status !== 'LEGACY')
+    .map(({ modelId }) => modelId)
+  // The organization's own have a name that says nothing, and are called by their ARN.
+  const profiles = objectsOf(inferenceProfileSummaries).map(({ type, inferenceProfileId, inferenceProfileArn }) =>
+    type === 'APPLICATION' ? inferenceProfileArn : inferenceProfileId,
+  )
+  return [...models, ...profiles].flatMap((id) => (typeof id === 'string' ? [{ id, created: null }] : []))
+}
+
+const listing = (account: Account, path: string): Outgoing => ({
+  method: 'GET',
+  url: `${controlOf(account.base_url)}/${path}`,
+  headers: { ...account.headers },
+  body: '',
+  dropped: [],
+})
+
+// Rerank.
+
+function rerankRequest(account: Account, model: string, request: RerankRequest): Outgoing {
+  const { query, documents, top_n } = request
+  // Cohere's models ask which of their formats this is.
+  const body = filled({ query, documents, top_n, api_version: isCohere(model) ? 2 : undefined })
+  return sent(account, model, 'invoke', body, Object.keys(request.others ?? {}))
 }
 
 export const bedrock: Adapter = {
@@ -108,15 +132,11 @@ export const bedrock: Adapter = {
     request: embeddingsRequest,
     answer: embeddingsAnswer,
   },
+  rerank: { request: rerankRequest, answer: rerankAnswerOf },
   fault,
   models: {
-    request: (account) => ({
-      method: 'GET',
-      url: `${controlOf(account.base_url)}/foundation-models`,
-      headers: { ...account.headers },
-      body: '',
-      dropped: [],
-    }),
+    request: (account) => listing(account, 'foundation-models'),
+    more: (account) => [listing(account, 'inference-profiles?maxResults=1000')],
     answer: modelsIn,
   },
   sign,

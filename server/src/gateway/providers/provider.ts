@@ -108,7 +108,12 @@ export type Adapter = {
   /** What an answer that is no success means. `body` is the text as it came, cut at 64 KiB. */
   fault(status: number, headers: Record<string, string | undefined>, body: string): Fault
   /** How the models of an account are asked for, and read; the same call proves that a key works. */
-  models: { request(account: Account): Outgoing; answer(body: JsonObject): { id: string; created: number | null }[] }
+  models: {
+    request(account: Account): Outgoing
+    /** Where one list has not all of them: others, read in the same way. One that is refused has none. */
+    more?(account: Account): Outgoing[]
+    answer(body: JsonObject): { id: string; created: number | null }[]
+  }
   /** Signs what is sent, where a key in a header is not enough. */
   sign?(outgoing: Outgoing, account: Account, now: Date): Promise<Outgoing>
 }

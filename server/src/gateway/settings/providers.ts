@@ -147,7 +147,7 @@ function wantedOf(input: Parsed<Ops['create']>): Wanted {
 }
 
 /** Options without which no call can be made. */
-const needed: Partial<Record<ProviderKind, string[]>> = {}
+const needed: Partial<Record<ProviderKind, string[]>> = { bedrock: ['region'] }
 
 const lacking =
   (kind: string) =>

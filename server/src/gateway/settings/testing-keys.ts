@@ -38,11 +38,16 @@ export function assertWorks(test: TestResult): void {
 async function modelsOf(platform: Parts, account: Account): Promise<string[]> {
   const adapter = adapters[account.kind]
   if (!adapter) throw new Failure('BAD_REQUEST', `There is no adapter for providers of the kind "${account.kind}".`)
-  const asked = adapter.models.request(account)
-  const outgoing = adapter.sign ? await adapter.sign(asked, account, platform.clock.now()) : asked
-  const { status, headers, text } = await send(platform, outgoing)
-  if (status < 200 || status >= 300) throw new ProviderFault(adapter.fault(status, headers, text.slice(0, 65_536)))
-  return read(adapter, text)
+  const ask = async (asked: Outgoing) => {
+    const outgoing = adapter.sign ? await adapter.sign(asked, account, platform.clock.now()) : asked
+    const { status, headers, text } = await send(platform, outgoing)
+    if (status < 200 || status >= 300) throw new ProviderFault(adapter.fault(status, headers, text.slice(0, 65_536)))
+    return read(adapter, text)
+  }
+  const models = await ask(adapter.models.request(account))
+  // The first list has shown that the key works.
+  const more = (adapter.models.more?.(account) ?? []).map((asked) => ask(asked).catch((): string[] => []))
+  return [...models, ...(await Promise.all(more)).flat()]
 }
 
 async function send(platform: Parts, { url, method, headers, body }: Outgoing) {
