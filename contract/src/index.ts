@@ -5,7 +5,7 @@ import { auth } from './auth.ts'
 import { billing } from './billing.ts'
 import { components } from './components.ts'
 import { gatewayCalls } from './gateway-calls.ts'
-import { gatewayLimits, gatewayPrices } from './gateway-limits.ts'
+import { gatewayBudgets, gatewayLimits, gatewayPrices } from './gateway-limits.ts'
 import { gatewayProviders } from './gateway-providers.ts'
 import { gatewayGuardrails, gatewayRoutes } from './gateway-routes.ts'
 import { gatewaySettings } from './gateway-settings.ts'
@@ -25,6 +25,7 @@ export const contract = {
   auth,
   billing,
   components,
+  gatewayBudgets,
   gatewayCalls,
   gatewayGuardrails,
   gatewayLimits,

@@ -10,6 +10,7 @@ export type GatewaySettings = {
   routes: Methods<typeof contract.gatewayRoutes>
   guardrails: Methods<typeof contract.gatewayGuardrails>
   limits: Methods<typeof contract.gatewayLimits>
+  budgets: Methods<typeof contract.gatewayBudgets>
   prices: Methods<typeof contract.gatewayPrices>
   settings: Methods<typeof contract.gatewaySettings>
 }
@@ -20,6 +21,7 @@ export const gatewaySettings = (transport: Transport): GatewaySettings => ({
   routes: methodsOf(contract.gatewayRoutes, transport),
   guardrails: methodsOf(contract.gatewayGuardrails, transport),
   limits: methodsOf(contract.gatewayLimits, transport),
+  budgets: methodsOf(contract.gatewayBudgets, transport),
   prices: methodsOf(contract.gatewayPrices, transport),
   settings: methodsOf(contract.gatewaySettings, transport),
 })

@@ -45,9 +45,10 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
 
   serve('audit', contract.audit, audit)
   serve('auth', contract.auth, auth, auth)
-  serve('billing', contract.billing, billing)
+  serve('billing', contract.billing, billing, gateway.billingWaits)
   serve('components', contract.components, components, components)
   const settings = gateway.settings
+  serve('gateway_budgets', contract.gatewayBudgets, settings.budgets, settings.budgets)
   serve('gateway_calls', contract.gatewayCalls, gateway.calls)
   serve('gateway_guardrails', contract.gatewayGuardrails, settings.guardrails, settings.guardrails)
   serve('gateway_limits', contract.gatewayLimits, settings.limits, settings.limits)
@@ -67,8 +68,9 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   serve('workflows', contract.workflows, workflows, workflows)
 
   const journal = gateway.openJournal(platform)
+  const governor = gateway.openGovernor(platform)
   const plane = gateway.openPlane(platform, {
-    governor: gateway.ungoverned(journal),
+    governor,
     journal,
     noted: (mouth, status, seconds) => metrics.request(`gateway.${mouth}`, status, seconds),
   })
@@ -92,6 +94,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   }
   const close = async () => {
     await plane.close()
+    await governor.close()
     await journal.close()
   }
   return Object.assign(app, { direct: plane, close })

@@ -48,6 +48,7 @@ const bodies: Record<string, Record<string, unknown>> = {
   'components.test': { input: {} },
   'components.convertSchema': { fields: [{ name: 'id', type: 'string' }] },
   'gatewayGuardrails.create': { name: 'Walked', action: 'block', rule: { type: 'pii', kinds: ['email'] } },
+  'gatewayBudgets.create': { subject: { kind: 'user' }, credits: 1 },
   'gatewayLimits.create': { subject: { kind: 'user' }, concurrent: 1 },
   'gatewayPrices.create': { model: 'flow/echo', input: 1, output: 1 },
   'gatewayProviders.create': {
@@ -145,6 +146,7 @@ async function newWorld(): Promise<World> {
     call_id: await callOf(organization),
     guardrail_id: (await alice.gateway.guardrails.create(made('gatewayGuardrails.create'))).id,
     secret_id: (await alice.secrets.create(made('secrets.create'))).id,
+    budget_id: (await alice.gateway.budgets.create(made('gatewayBudgets.create'))).id,
     limit_id: (await alice.gateway.limits.create(made('gatewayLimits.create'))).id,
     price_id: (await alice.gateway.prices.create(made('gatewayPrices.create'))).id,
     provider_id: (await alice.gateway.providers.create(made('gatewayProviders.create'))).id,
@@ -332,6 +334,7 @@ test('each operation is called by a story', () => {
   const aliases: Record<string, string> = {
     gatewayCalls: 'gateway\\.calls',
     gatewayGuardrails: 'gateway\\.guardrails',
+    gatewayBudgets: 'gateway\\.budgets',
     gatewayLimits: 'gateway\\.limits',
     gatewayPrices: 'gateway\\.prices',
     gatewayProviders: 'gateway\\.providers',

@@ -54,6 +54,25 @@ export async function debit(at: Scope & { now: string; request_id?: string }, us
   if (written !== 1) throw new Error('the organization has no active rate card')
 }
 
+/** A use whose price is known already, under an id of its own. */
+export type Line = Usage & {
+  id: string
+  organization_id: string
+  workspace_id: string
+  nanocredits: number
+  request_id: string | null
+  created_at: string
+}
+
+/** Writes uses of any number of organizations; of those that are there already nothing. How many are new. */
+export const enter = async (db: Db, lines: Line[]): Promise<number> =>
+  lines.length === 0
+    ? 0
+    : store.enter(
+        db,
+        lines.map((line) => ({ ...line, unit: services[line.service_type].unit })),
+      )
+
 /** Refuses what would begin with the month's budget used up. */
 export async function assertBudget(at: Scope & { now: string }): Promise<void> {
   const budget = await store.overBudget(at, monthOf(at.now))
@@ -64,7 +83,7 @@ export async function assertBudget(at: Scope & { now: string }): Promise<void> {
 /** Nanocredits for a unit of a service until a card says otherwise. */
 export const usualRate = (service_type: ServiceType): number => toNanocredits(services[service_type].credits_per_unit)
 
-/** Told the organization's id, when another rate card is in place. */
+/** Told the organization's id, when another rate card or budget is in place. */
 export const RATES_CHANNEL = 'flow_rates'
 
 const CREDITS_AT_START = 10_000
@@ -105,6 +124,7 @@ const exact = (moment: string | undefined) => (moment === undefined ? null : new
 export async function update(ctx: Context, input: Parsed<Ops['update']>): Promise<BillingSummary> {
   if (input.budget_credits === null) await store.removeBudget(ctx)
   if (input.budget_credits !== null) await store.setBudget(ctx, toNanocredits(input.budget_credits), ctx.now)
+  ctx.db.tell(RATES_CHANNEL, ctx.organization_id)
 
   return getBilling(ctx, input)
 }

@@ -15,7 +15,7 @@ import type { Parsed } from '@flow/contract/operation'
 import type { z } from 'zod'
 import { type Db, json, raw, type Sql, sql } from '../db/db.ts'
 import { page } from '../db/page.ts'
-import type { Usage } from './billing.ts'
+import type { Line, Usage } from './billing.ts'
 
 export type Tenant = { db: Db; organization_id: string }
 
@@ -42,6 +42,19 @@ export const debit = (at: Tenant, entry: Entry, by_default: { unit: string; nano
       card.id, ${entry.request_id}, ${entry.created_at}
     from rate_cards card, (select ${entry.usage_quantity}::numeric as quantity) used
     where card.organization_id = ${at.organization_id} and card.is_active`)
+
+/** Lines whose price is fixed; the active card is the one of which they are. */
+export const enter = (db: Db, lines: (Line & { unit: string })[]): Promise<number> =>
+  db.run(sql`
+    insert into ledger (id, organization_id, workspace_id, user_id, service_type, resource_type, resource_id, model,
+      agent_id, workflow_id, usage_quantity, unit, nanocredits, rate_card_id, request_id, created_at)
+    select l.id, l.organization_id, l.workspace_id, l.user_id, l.service_type, l.resource_type, l.resource_id, l.model,
+      l.agent_id, l.workflow_id, l.usage_quantity, l.unit, l.nanocredits, card.id, l.request_id, l.created_at
+    from jsonb_to_recordset(${json(lines)}::jsonb) as l (id uuid, organization_id uuid, workspace_id uuid, user_id uuid,
+      service_type text, resource_type text, resource_id text, model text, agent_id uuid, workflow_id uuid,
+      usage_quantity numeric, unit text, nanocredits bigint, request_id text, created_at timestamptz)
+    join rate_cards card on card.organization_id = l.organization_id and card.is_active
+    on conflict (id) do nothing`)
 
 export type Totals = {
   purchased: number

@@ -149,7 +149,8 @@ export class Call {
     const { request_id } = this.asked
     const { model, stream } = wish.outline
     const start = { id: this.id, request_id, mouth: this.mouth, model, is_stream: stream }
-    const estimates = estimatesOf(policy, routed.stops, wish.outline)
+    // What was answered before costs nothing.
+    const estimates = this.cached ? [] : estimatesOf(policy, routed.stops, wish.outline)
     this.#isBeingAdmitted = true
     this.#then(this.#plane.governor.admit(policy, pass.caller, start, estimates), (ticket) => {
       this.#isBeingAdmitted = false

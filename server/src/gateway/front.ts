@@ -249,7 +249,9 @@ function collect(
 
 const EXPOSED =
   'x-request-id, retry-after, x-should-retry, idempotent-replayed, x-flow-provider, x-flow-model, x-flow-attempts, ' +
-  'x-flow-cost, x-flow-cache, x-flow-dropped, x-flow-estimated, x-flow-guardrails'
+  'x-flow-cost, x-flow-cache, x-flow-dropped, x-flow-estimated, x-flow-guardrails, x-flow-budget-warning, ' +
+  'x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, ' +
+  'x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens'
 
 function corsOf({ cors_origins }: Settings, origin: string | undefined): Headers | undefined {
   if (origin === undefined || cors_origins.length === 0) return undefined

@@ -1,9 +1,12 @@
 /** The AI gateway: the door of the room. Settings are operations like all others, and are kept in memory as policies; the
  *  calls themselves come in by a way of their own, beside the edge. */
 
+import type { BillingSummary, RateCard } from '@flow/contract/billing'
 import type { Platform } from '../context.ts'
 import { rewrap } from '../rewrap.ts'
 import * as calls from './calls.ts'
+import * as budgets from './settings/budgets.ts'
+import { settled } from './settings/changes.ts'
 import * as guardrails from './settings/guardrails.ts'
 import * as limits from './settings/limits.ts'
 import * as prices from './settings/prices.ts'
@@ -11,15 +14,18 @@ import * as providers from './settings/providers.ts'
 import * as routes from './settings/routes.ts'
 import * as general from './settings/settings.ts'
 
+export { type OpenGovernor, openGovernor } from './governor/governor.ts'
 export { openJournal } from './journal.ts'
 export { type DataPlane, openPlane } from './open.ts'
 export { openPolicies, type Policies } from './policies.ts'
 export { startRetention } from './retention.ts'
-export { ungoverned } from './ungoverned.ts'
 export { calls }
 
 /** What an organization says about its gateway: a domain of the contract each. */
-export const settings = { general, guardrails, limits, prices, providers, routes }
+export const settings = { budgets, general, guardrails, limits, prices, providers, routes }
+
+/** Operations of billing that change what calls cost and may cost: whoever was answered finds it so. */
+export const billingWaits = { waits: { update: settled<BillingSummary>, replaceRateCard: settled<RateCard> } }
 
 /** The keys of providers under the newest master key; how many were not. */
 export const wrapSecrets = (platform: Pick<Platform, 'database' | 'seal'>): Promise<number> =>

@@ -2,13 +2,14 @@
  *  together; and whether it is still so. */
 
 import type { GatewayRoute, GuardrailRule } from '@flow/contract/gateway-routes'
-import { type Db, sql } from '../db/db.ts'
+import { type Db, raw, sql } from '../db/db.ts'
 import type { Budget, Guardrail, Limit, Price } from './policy.ts'
 import type { ProviderKind } from './providers/provider.ts'
 
 export type StoredPolicy = {
   version: number
-  rate_card_id: string
+  /** Changes with whatever is read here. */
+  moment: string
   cache_epoch: number
   keep_content: boolean
   retention_days: number
@@ -19,6 +20,7 @@ export type StoredPolicy = {
   >[]
   limits: Limit[]
   budgets: Budget[]
+  month_nanocredits: number | null
   prices: (Price & { model: string })[]
   guardrails: (Omit<Guardrail, 'rule'> & { rule: GuardrailRule })[]
   /** Nanocredits for a token; `model` null: of every model that has no rate of its own. */
@@ -37,9 +39,13 @@ export type StoredProvider = {
   models: string[]
 }
 
+const momentOf = raw(
+  `concat_ws(' ', coalesce(s.version, 0), card.id, (extract(epoch from m.updated_at) * 1000)::bigint)`,
+)
+
 export const load = (db: Db, organization_id: string): Promise<StoredPolicy> =>
   db.one<StoredPolicy>(sql`
-    select coalesce(s.version, 0) as version, card.id as rate_card_id, coalesce(s.cache_epoch, 0) as cache_epoch,
+    select coalesce(s.version, 0) as version, ${momentOf} as moment, coalesce(s.cache_epoch, 0) as cache_epoch,
       coalesce(s.keep_content, true) as keep_content, coalesce(s.retention_days, 30) as retention_days,
       (select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'name', p.name, 'kind', p.kind,
           'base_url', p.base_url, 'key', p.key, 'headers', p.headers, 'options', p.options, 'models', p.models)), '[]')
@@ -57,6 +63,7 @@ export const load = (db: Db, organization_id: string): Promise<StoredPolicy> =>
           'subject', jsonb_build_object('kind', b.subject_kind, 'id', b.subject_id),
           'nanocredits', b.nanocredits, 'period', b.period, 'mode', b.mode) order by b.id), '[]')
         from gateway_budgets b where b.organization_id = o.id) as budgets,
+      (case when m.nanocredits is not null then least(m.nanocredits, 9007199254740991) end) as month_nanocredits,
       (select coalesce(jsonb_agg(jsonb_build_object('model', c.model, 'input', c.input, 'cached', c.cached,
           'cache_written', c.cache_written, 'output', c.output, 'call', c.call)), '[]')
         from gateway_prices c where c.organization_id = o.id) as prices,
@@ -69,13 +76,15 @@ export const load = (db: Db, organization_id: string): Promise<StoredPolicy> =>
     from organizations o
       join rate_cards card on card.organization_id = o.id and card.is_active
       left join gateway_settings s on s.organization_id = o.id
+      left join budgets m on m.organization_id = o.id
     where o.id = ${organization_id}`)
 
 /** Of which moment the settings of these organizations are. */
 export const versions = (db: Db, organization_ids: string[]): Promise<{ organization_id: string; moment: string }[]> =>
   db.many<{ organization_id: string; moment: string }>(sql`
-    select o.id as organization_id, coalesce(s.version, 0) || ' ' || card.id as moment
+    select o.id as organization_id, ${momentOf} as moment
     from organizations o
       join rate_cards card on card.organization_id = o.id and card.is_active
+      left join budgets m on m.organization_id = o.id
       left join gateway_settings s on s.organization_id = o.id
     where o.id = any(${organization_ids}::uuid[])`)

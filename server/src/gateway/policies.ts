@@ -65,7 +65,7 @@ function follow(platform: Parts): Policies {
       const stored = await store.load(database.of(organization_id), organization_id)
       // Told of in the meantime, it may have been read before that.
       if (entry.isOutdated) continue
-      entry.moment = `${stored.version} ${stored.rate_card_id}`
+      entry.moment = stored.moment
       entry.policy = compile(platform, organization_id, stored)
       return entry.policy
     }
@@ -175,6 +175,7 @@ function compile(platform: Parts, organization_id: string, stored: store.StoredP
     ),
     limits: stored.limits,
     budgets: stored.budgets,
+    month_nanocredits: stored.month_nanocredits,
     priceOf: pricing(stored),
     guardrails: new Map(stored.guardrails.map((guardrail) => [guardrail.id, guardrail])),
     cache_epoch: stored.cache_epoch,

@@ -71,7 +71,9 @@ export type Policy = {
   routes: ReadonlyMap<string, Route>
   limits: readonly Limit[]
   budgets: readonly Budget[]
-  /** Of `provider/model`; undefined: nobody knows, and it costs what the rate card says of every model. */
+  /** The organization's own budget of a month, for everything that costs; null: none. */
+  month_nanocredits: number | null
+  /** Of any model: what nobody has priced costs what the rate card says of every model. */
   priceOf(provider: string, model: string): Price
   /** By id. */
   guardrails: ReadonlyMap<string, Guardrail>
@@ -158,6 +160,8 @@ export type Estimate = {
   input_tokens_max: number
   /** Null: as many as the model likes. */
   output_tokens_max: number | null
+  /** How many are written; the bound is that of all together. */
+  answers: number
 }
 
 /** The leave to make a call. Whoever has one gives it back by `settle`, once. */

@@ -105,5 +105,6 @@ export function estimatesOf(
     price: policy.priceOf(provider.name, model),
     input_tokens_max,
     output_tokens_max: output,
+    answers: n,
   }))
 }

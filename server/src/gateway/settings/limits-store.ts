@@ -75,6 +75,18 @@ export const findBudget = (at: At, id: string): Promise<StoredBudget | undefined
   at.db.maybe<StoredBudget>(sql`
     select ${budgetColumns} from gateway_budgets where id = ${id} and organization_id = ${at.organization_id}`)
 
+/** Whoever used most of it since then. */
+export const usedOf = (
+  at: At,
+  subject: GatewayBudget['subject'],
+  since: string,
+): Promise<{ subject_id: string; credits: number }[]> =>
+  at.db.many<{ subject_id: string; credits: number }>(sql`
+    select subject_id, (sum(nanocredits) / 1000000000) as credits from gateway_spend
+    where organization_id = ${at.organization_id} and kind = ${subject.kind} and day >= ${since}
+      and (${subject.id}::text is null or subject_id = ${subject.id})
+    group by subject_id order by 2 desc, 1 limit 10`)
+
 type Sum = Pick<GatewayBudget, 'mode'> & { nanocredits: number }
 
 export const insertBudget = (

@@ -1,0 +1,60 @@
+/** Why a call is not admitted, as its client is told. */
+
+import type { Fault } from '../hub.ts'
+import { Refusal } from '../mouths/mouth.ts'
+import type { Limit } from '../policy.ts'
+import type { Purse } from './account.ts'
+import { endOf, firstDayOf } from './cost.ts'
+import { MINUTE_MS, type Rate } from './rate.ts'
+
+const limited = (message: string, retry_after_seconds: number): Fault => ({
+  status: 429,
+  type: 'rate_limit_error',
+  code: 'RATE_LIMITED',
+  message,
+  retry_after_seconds,
+})
+
+const whose = ({ subject }: Limit): string =>
+  subject.kind === 'model' && subject.id !== null ? `the model "${subject.id}"` : `this ${subject.kind}`
+
+export function overRate({ limit, unit, most }: Rate, now_ms: number): Fault {
+  const seconds = Math.max(1, Math.ceil((MINUTE_MS - (now_ms % MINUTE_MS)) / 1000))
+  const message = `The limit of ${most} ${unit} a minute for ${whose(limit)} is used up (limit ${limit.id}).`
+  return limited(message, seconds)
+}
+
+export const overSlots = (limit: Limit): Fault =>
+  limited(
+    `The limit of ${limit.concurrent} calls at the same time for ${whose(limit)} is used up (limit ${limit.id}).`,
+    1,
+  )
+
+/** The one that has least left is told. */
+export function overBudget(purses: Purse[], now_ms: number): Fault {
+  const [first] = purses
+    .filter(({ budget }) => budget.mode === 'hard')
+    .toSorted((a, b) => a.budget.nanocredits - a.used - (b.budget.nanocredits - b.used))
+  const fault = { status: 402, type: 'insufficient_quota', code: 'BUDGET_EXCEEDED', is_retryable: false }
+  if (!first) return { ...fault, message: 'The budget is used up.' }
+  const { budget, kind } = first
+  const credits = budget.nanocredits / 1e9
+  const again = endOf(budget.period, firstDayOf(budget.period, now_ms)).toISOString().slice(0, 10)
+  const name = kind === 'billing' ? 'the organization, for everything,' : whoseBudget(first)
+  const message =
+    `The budget of ${credits} credits a ${budget.period} for ${name} does not hold this call: it is used up, or kept for ` +
+    `calls under way. Raise it, or wait until ${again} (UTC).`
+  return { ...fault, message }
+}
+
+const whoseBudget = ({ kind, subject_id, budget }: Purse): string =>
+  kind === 'model' ? `the model "${subject_id}" (budget ${budget.id})` : `this ${kind} (budget ${budget.id})`
+
+export const away = (): Refusal =>
+  new Refusal({
+    status: 503,
+    type: 'server_error',
+    code: 'UNAVAILABLE',
+    message: 'What was set aside for calls is used up, and the database does not answer. Try again shortly.',
+    retry_after_seconds: 5,
+  })

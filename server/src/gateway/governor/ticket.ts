@@ -1,0 +1,123 @@
+/** The leave to make a call: what is set aside for it, until it is settled. */
+
+import type { CallRecord, Settled, Ticket } from '../policy.ts'
+import { costOf, mostOf } from './cost.ts'
+import type { Plan } from './plan.ts'
+import type { Rate } from './rate.ts'
+import { MINUTE_MS } from './rate.ts'
+import type { Held } from './reserving.ts'
+import type { Settling } from './till.ts'
+
+/** A stream that comes to the end of what is paid for gets so much more at a time, where there is more. */
+const MORE_TOKENS = 1_024
+/** In a stream four bytes are a token, which is more tokens than there are by up to so much. */
+const SLACK = 1.25
+
+export class LeaseTicket implements Ticket {
+  readonly output_tokens_max: number | null
+  readonly headers: Record<string, string>
+  readonly #plan: Plan
+  readonly #held: Held
+  readonly #write: (settling: Settling) => void
+  readonly #now: () => number
+  readonly #isHard: boolean
+  #outputs: number
+
+  constructor(plan: Plan, held: Held, now: () => number, write: (settling: Settling) => void) {
+    this.#plan = plan
+    this.#held = held
+    this.#now = now
+    this.#write = write
+    this.#outputs = held.outputs
+    this.#isHard = plan.hasModels ? held.accounts.some(({ account }) => account.isHard) : plan.account.isHard
+    this.output_tokens_max = held.bound
+    this.headers = headersOf(plan, held)
+  }
+
+  allows(model: string): boolean {
+    return this.#held.allowed.some((estimate) => estimate.model === model)
+  }
+
+  covers(output_tokens: number): boolean {
+    if (!this.#isHard || output_tokens <= this.#outputs * SLACK) return true
+    return this.#extend(output_tokens)
+  }
+
+  settle(record: CallRecord): Settled {
+    const model = record.provider === null ? null : `${record.provider}/${record.provider_model}`
+    const now = this.#now()
+    const cost = this.#costOf(record, model)
+    const accounts = []
+    for (const part of this.#held.accounts) {
+      const share = part.model === undefined || part.model === model ? cost : 0
+      part.account.settle(part.nanocredits, share)
+      if (share > 0) accounts.push(part.account)
+    }
+    const tokens = record.cache === 'hit' ? 0 : record.usage.input + record.usage.output
+    for (const { rate, amount } of this.#held.rates) {
+      if (rate.unit === 'tokens') rate.settle(this.#held.reserved_ms, amount, tokens, now)
+    }
+    for (const slot of this.#held.slots) slot.settle()
+    this.#write({ record, model, nanocredits: cost, accounts, settled_at: new Date(now).toISOString() })
+    return { nanocredits: cost }
+  }
+
+  /** At most what was set aside, where a budget is hard: a provider that tells more than it was allowed is not paid for it
+   *  out of what belongs to others. */
+  #costOf({ cache, usage, provider, provider_model }: CallRecord, model: string | null): number {
+    if (cache === 'hit' || provider === null || provider_model === null) return 0
+    const estimate = this.#held.allowed.find((one) => one.model === model)
+    const price = estimate?.price ?? this.#plan.policy.priceOf(provider, provider_model)
+    let cost = costOf(price, usage)
+    for (const { account, nanocredits, model: whose } of this.#held.accounts) {
+      if (account.isHard && (whose === undefined || whose === model)) cost = Math.min(cost, nanocredits)
+    }
+    return cost
+  }
+
+  /** More is paid for as long as there is more in memory. */
+  #extend(output_tokens: number): boolean {
+    const { allowed, accounts } = this.#held
+    const outputs = Math.ceil(output_tokens / SLACK) + MORE_TOKENS
+    const parts = accounts.map((part) => {
+      const estimates = allowed.filter(({ model }) => part.model === undefined || part.model === model)
+      const wanted = Math.max(0, ...estimates.map((estimate) => mostOf(estimate, outputs)))
+      return { part, more: part.account.isHard ? Math.max(0, wanted - part.nanocredits) : 0 }
+    })
+    if (parts.some(({ part, more }) => more > part.account.free)) return false
+    for (const { part, more } of parts) {
+      part.account.reserve(more)
+      part.nanocredits += more
+    }
+    this.#outputs = outputs
+    return true
+  }
+}
+
+function headersOf(plan: Plan, { rates, reserved_ms }: Held): Record<string, string> {
+  const headers: Record<string, string> = {}
+  if (rates.length > 0) {
+    const seconds = Math.ceil((MINUTE_MS - (reserved_ms % MINUTE_MS)) / 1000)
+    for (const unit of ['requests', 'tokens'] as const) {
+      const rate = tightest(rates.map((each) => each.rate).filter((each) => each.unit === unit))
+      if (!rate) continue
+      headers[`x-ratelimit-limit-${unit}`] = String(rate.most)
+      headers[`x-ratelimit-remaining-${unit}`] = String(rate.remaining)
+      headers[`x-ratelimit-reset-${unit}`] = `${seconds}s`
+    }
+  }
+  for (const purse of plan.warnings) {
+    const used = plan.account.usedOf(purse)
+    if (used < purse.budget.nanocredits) continue
+    const { subject, period, nanocredits } = purse.budget
+    headers['x-flow-budget-warning'] =
+      `${used / 1e9} of the ${nanocredits / 1e9} credits a ${period} for this ${subject.kind} are used`
+  }
+  return headers
+}
+
+function tightest(rates: Rate[]): Rate | undefined {
+  let found: Rate | undefined
+  for (const rate of rates) if (!found || rate.remaining < found.remaining) found = rate
+  return found
+}
