@@ -4,12 +4,15 @@
 
 import { readJson } from './body.ts'
 import type { Asked, Headers } from './exchange.ts'
+import { Findings } from './guardrails/findings.ts'
+import { screenRequest } from './guardrails/guard.ts'
 import type { ChatRequest, JsonObject } from './hub.ts'
 import { Refusal } from './mouths/mouth.ts'
 import { chatMouths } from './mouths/mouths.ts'
 import { outlineOf } from './mouths/outline.ts'
 import { betasIn } from './native-way.ts'
 import type { Plane } from './plane.ts'
+import type { Policy, Route } from './policy.ts'
 import { broken } from './providers/faults.ts'
 import { type Adapter, ProviderFault } from './providers/provider.ts'
 import { objectOf, parsed } from './providers/read.ts'
@@ -27,12 +30,15 @@ const IMAGE_TOKENS = 1_600
 export type Count = { input_tokens: number; headers: Headers }
 
 /** Throws a `Refusal`. */
-export async function countTokens(plane: Plane, asked: Asked, { caller }: Pass): Promise<Count> {
-  const body = readJson(asked.body)
-  const { model, text_bytes } = outlineOf('messages', body)
+export async function countTokens(plane: Plane, asked: Asked, pass: Pass): Promise<Count> {
+  const { caller } = pass
+  const given = readJson(asked.body)
+  const { model } = outlineOf('messages', given)
   const policy = await plane.policies.policyOf(caller.organization_id)
   const way = wayOf(policy, model, { chance: 0, firstChunkMs: () => 0 })
   if (!('stops' in way)) throw new Refusal(way)
+  const body = await guarded(plane, policy, way.route, given, pass, asked.request_id)
+  const { text_bytes } = outlineOf('messages', body)
   const [stop] = way.stops
   const adapter = stop && adapterOf(stop)
   const headers: Headers = stop ? { 'x-flow-provider': stop.provider.name } : {}
@@ -45,6 +51,21 @@ export async function countTokens(plane: Plane, asked: Asked, { caller }: Pass):
   const read = chatMouths.messages?.read({ ...body, max_tokens: Number.MAX_SAFE_INTEGER })
   const input_tokens = Math.ceil(text_bytes / 4) + IMAGE_TOKENS * imagesIn(read)
   return { input_tokens, headers: { ...headers, 'x-flow-estimated': 'true' } }
+}
+
+/** What would be asked is counted: guardrails hold here, too. */
+async function guarded(
+  plane: Plane,
+  policy: Policy,
+  route: Route,
+  body: JsonObject,
+  { caller, inside }: Pass,
+  request_id: string,
+): Promise<JsonObject> {
+  const part = plane.guards.of(policy, route)?.input
+  if (!part) return body
+  const asking = { caller, inside, request_id }
+  return screenRequest(part, 'messages', body, { side: 'input', findings: new Findings(), asking, log: plane.log })
 }
 
 async function counted(
