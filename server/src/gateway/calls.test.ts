@@ -396,7 +396,8 @@ test('whatever providers and clients do, each admitted call is settled exactly o
   await Promise.allSettled(Array.from({ length: 300 }, one))
   await pause(100)
 
-  assert.ok(settlements.length >= 250)
+  // Those that go away before they are let in are none.
+  assert.ok(settlements.length >= 150)
   assert.deepEqual([...new Set(settlements)], [1])
 })
 

@@ -23,6 +23,7 @@ await alice.gateway.providers.create({
   options: { api_version: '2024-10-21' },
 })
 await alice.gateway.providers.create({ name: 'google', kind: 'gemini', ...shared })
+await alice.gateway.providers.create({ name: 'cohere', kind: 'cohere', ...shared, base_url: upstream.base_url })
 const base_url = `http://127.0.0.1:${listening.port}/api/v1/gateway/v1`
 const openai = new OpenAI({ apiKey: admin.api_key, baseURL: base_url, maxRetries: 0 })
 const json =
@@ -227,6 +228,46 @@ test('documents are sorted by a server that has rerank, and each answer has the 
   assert.equal(upstream.got.at(-1)?.url, '/v1/rerank')
   assert.equal((await rerank({ ...asked, model: 'azure/r' })).body.error.code, 'unsupported')
   assert.equal((await rerank({ ...asked, documents: [1] })).body.error.param, 'documents[0]')
+})
+
+test('Cohere’s models chat, and embed and rerank with its own limits', async () => {
+  const event = (type: string, more: object) => `event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`
+  const usage = { tokens: { input_tokens: 7, output_tokens: 2 } }
+  upstream.answer(
+    streams(
+      event('message-start', { id: 'x' }),
+      event('content-delta', { index: 0, delta: { message: { content: { text: 'Grüß Gott' } } } }),
+      event('message-end', { delta: { finish_reason: 'COMPLETE', usage } }),
+    ),
+  )
+  const asked = { model: 'cohere/command-a-03-2025', messages: hello, stream: true as const }
+  const chunks = await Array.fromAsync(
+    await openai.chat.completions.create({ ...asked, stream_options: { include_usage: true } }),
+  )
+  assert.equal(chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join(''), 'Grüß Gott')
+  assert.equal(chunks.at(-1)?.usage?.total_tokens, 9)
+
+  upstream.answer((response, { body }) => {
+    const float = (body.texts as string[]).map((text) => [Number(text)])
+    json({ embeddings: { float }, meta: { billed_units: { input_tokens: float.length } } })(
+      response,
+      upstream.got[0] as never,
+    )
+  })
+  const input = Array.from({ length: 200 }, (_, i) => String(i))
+  const vectors = await openai.embeddings.create({ model: 'cohere/embed-v4.0', input, encoding_format: 'float' })
+  assert.deepEqual(
+    vectors.data.map(({ embedding }) => embedding[0]),
+    input.map(Number),
+  )
+  assert.equal(vectors.usage.total_tokens, 200)
+
+  upstream.answer(
+    json({ id: 'r', results: [{ index: 1, relevance_score: 0.5 }], meta: { billed_units: { search_units: 1 } } }),
+  )
+  const { body } = await rerank({ model: 'cohere/rerank-v3.5', query: 'q', documents: ['a', 'b'], top_n: 1 })
+  assertReference('rerank.answer', body)
+  assert.equal(upstream.got.at(-1)?.url, '/v2/rerank')
 })
 
 test('the built-in models complete, embed and rerank', async () => {

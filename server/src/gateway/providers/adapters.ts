@@ -3,8 +3,9 @@
 import { anthropic } from './anthropic.ts'
 import { azure } from './azure.ts'
 import { bedrock } from './bedrock.ts'
+import { cohere } from './cohere.ts'
 import { gemini } from './gemini.ts'
 import { openai } from './openai.ts'
 import type { Adapter, ProviderKind } from './provider.ts'
 
-export const adapters: Partial<Record<ProviderKind, Adapter>> = { anthropic, azure, bedrock, gemini, openai }
+export const adapters: Partial<Record<ProviderKind, Adapter>> = { anthropic, azure, bedrock, cohere, gemini, openai }

@@ -4,6 +4,7 @@
 import type { CacheMark, ChatRequest, Json, JsonObject, Message, Reasoning, ReasoningEffort, UserPart } from '../hub.ts'
 import { renamed, type Traits } from './openai-hosts.ts'
 import { filled, objectOf, parsed } from './read.ts'
+import { imagesShown } from './shown-images.ts'
 
 type Fields = { [key: string]: Json | undefined }
 
@@ -135,33 +136,14 @@ function ofTokens(tokens: number | undefined): ReasoningEffort | undefined {
 
 // Messages.
 
-/** Images in a tool's result are told by the user behind the results: there is no place for them in it. */
-function messagesOf(messages: Message[], traits: Traits): JsonObject[] {
-  const told: JsonObject[] = []
-  let images: JsonObject[] = []
-  const showImages = () => {
-    if (images.length > 0) told.push({ role: 'user', content: images })
-    images = []
-  }
-  for (const message of messages) {
-    if (message.role !== 'tool') showImages()
-    told.push(messageOf(message, traits))
-    if (message.role !== 'tool' || typeof message.content === 'string') continue
-    const own = message.content.filter((part) => part.type === 'image_url')
-    if (own.length === 0) continue
-    images.push({ type: 'text', text: `Images in the result of ${message.tool_call_id}:` })
-    images.push(...own.map((part) => partOf(part, traits)))
-  }
-  showImages()
-  return told
-}
+const messagesOf = (messages: Message[], traits: Traits): JsonObject[] =>
+  imagesShown(messages).map(({ message }) => messageOf(message, traits))
 
 function messageOf(message: Message, traits: Traits): JsonObject {
   if (message.role === 'assistant') return spokenOf(message, traits)
   if (message.role === 'tool') {
     const { tool_call_id, content } = message
-    const texts = typeof content === 'string' ? content : content.filter((part) => part.type === 'text')
-    return { role: 'tool', tool_call_id, content: contentOf(texts, traits) }
+    return { role: 'tool', tool_call_id, content: contentOf(content, traits) }
   }
   const name = traits.unknown.has('name') ? undefined : message.name
   // Only OpenAI knows developers.
