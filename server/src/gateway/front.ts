@@ -222,7 +222,13 @@ function refuse(plane: Plane, mouth: MouthName, asked: Asked, reply: Reply, thro
 const invalid = (status: number, message: string, code: string | null, param?: string) =>
   new Refusal({ status, type: 'invalid_request_error', code, message, param })
 const nothingHere = (path: string) =>
-  invalid(404, `There is nothing at ${PREFIX}${path.slice(0, 200)}. The operations are listed at /docs.`, 'NOT_FOUND')
+  path.startsWith('/responses/')
+    ? invalid(404, 'Flow keeps no responses: only POST /responses is there.', 'NOT_FOUND')
+    : invalid(
+        404,
+        `There is nothing at ${PREFIX}${path.slice(0, 200)}. The operations are listed at /docs.`,
+        'NOT_FOUND',
+      )
 const onlyBy = (allow: string) => invalid(405, `This path answers ${allow} only.`, 'METHOD_NOT_ALLOWED', allow)
 const wrongKind = (message: string) => invalid(415, message, 'UNSUPPORTED_MEDIA_TYPE')
 const tooLarge = () => invalid(413, `The body may have at most ${BODY_BYTES_MAX} bytes.`, 'PAYLOAD_TOO_LARGE')

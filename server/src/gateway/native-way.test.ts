@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { assertReference, eventsOf } from './mouths/reference-testing.ts'
 import { nativeWay } from './native-way.ts'
 import { flow } from './providers/flow.ts'
+import { openai } from './providers/openai.ts'
 import type { Native } from './providers/provider.ts'
 import type { Stop } from './route.ts'
 import type { Wish } from './ways.ts'
@@ -71,4 +73,19 @@ test('what a client asks for by headers reaches the provider, and nothing else o
   const headers = { 'openai-beta': 'assistants=v2', cookie: 'c', authorization: 'Bearer fl_x' }
   const { outgoing } = nativeWay(flow.native.chat as Native, stop, { ...wish, headers }, null)
   assert.deepEqual(outgoing.headers, { 'content-type': 'application/json', 'openai-beta': 'assistants=v2' })
+})
+
+test('a stream of responses that breaks ends with an error whose number is the next one', () => {
+  const stream = nativeWay(openai.native.responses as Native, stop, { ...wish, mouth: 'responses' }, null).stream()
+  const told = (number: number) => `event: x\ndata: {"type":"response.x","sequence_number":${number},"delta":"a"}\n\n`
+  const broke = { status: 502, type: 'api_error', code: 'upstream_failed', message: 'It broke.' }
+  const numberIn = () => {
+    const [event] = eventsOf(stream.fail(broke))
+    const error = JSON.parse(event?.data ?? '')
+    assertReference('responses.event', error)
+    return error.sequence_number
+  }
+  assert.equal(numberIn(), 0)
+  stream.push(Buffer.from(told(6) + told(7)))
+  assert.equal(numberIn(), 8)
 })

@@ -79,6 +79,12 @@ function usageLookedFor(native: Native, bytes: Buffer): Usage | undefined {
   return undefined
 }
 
+/** Events of responses are numbered; the next one after these. */
+function nextNumber(events: string): number {
+  const numbers = [...events.matchAll(/"sequence_number": ?(\d+)/g)]
+  return Number(numbers.at(-1)?.[1] ?? -1) + 1
+}
+
 class NativePassage implements Passage {
   fault: Fault | undefined
   usage: Partial<Usage> | undefined
@@ -90,6 +96,8 @@ class NativePassage implements Passage {
   #deltas = 0
   #isEnded = false
   #hasSaid = false
+  /** The events that were last told, a character for each byte. */
+  #last = ''
 
   constructor(native: Native, stop: Stop, wish: Wish) {
     this.#native = native
@@ -110,7 +118,10 @@ class NativePassage implements Passage {
     this.#text_bytes += bytes
     this.#deltas += deltas
     const told = isPlain(this.#wish.mouth, text) ? events : this.#look(events)
-    if (told.length > 0) this.#hasSaid = true
+    if (told.length > 0) {
+      this.#hasSaid = true
+      this.#last = text
+    }
     return told
   }
 
@@ -120,7 +131,7 @@ class NativePassage implements Passage {
   }
 
   fail(fault: Fault): string {
-    return failEvent(this.#wish.mouth, fault, this.#wish.id)
+    return failEvent(this.#wish.mouth, fault, this.#wish.id, nextNumber(this.#last))
   }
 
   #cut(chunk: Buffer): Buffer {

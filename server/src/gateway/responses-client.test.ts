@@ -86,7 +86,7 @@ test('nothing is kept, and an answer says so', async () => {
   assert.equal((data as { store?: boolean }).store, false)
   assert.equal(response.headers.get('x-flow-dropped'), 'store')
   assert.deepEqual(data.metadata, { team: 'red' })
-  await assert.rejects(openai.responses.retrieve(data.id), { status: 404 })
+  await assert.rejects(openai.responses.retrieve(data.id), { status: 404, message: /Flow keeps no responses/ })
   await assert.rejects(openai.responses.create({ model: 'flow/echo', input: 'And?', previous_response_id: data.id }), {
     status: 400,
     param: 'previous_response_id',

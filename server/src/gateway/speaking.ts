@@ -18,11 +18,12 @@ export function faultHeaders(fault: Fault): Headers {
   return headers
 }
 
-/** The last event of a stream that broke. */
-export function failEvent(mouth: MouthName, fault: Fault, request_id: string): string {
+/** The last event of a stream that broke; `number` is its own, where events have one. */
+export function failEvent(mouth: MouthName, fault: Fault, request_id: string, number: number): string {
   const told = faultBody(mouth, fault, request_id)
   if (mouth === 'messages') return `event: error\n${eventOf(told)}`
   if (mouth !== 'responses') return eventOf(told)
   const { code, message, param } = fault
-  return `event: error\n${eventOf({ type: 'error', code, message, param: param ?? null })}`
+  const error = { type: 'error', sequence_number: number, code, message, param: param ?? null }
+  return `event: error\n${eventOf(error)}`
 }
