@@ -37,21 +37,29 @@ export type Usage = {
   workflow_id?: string | null
 }
 
+/** A use, and whose it was. */
+export type Billed = Usage & Pick<Scope, 'organization_id' | 'workspace_id'> & { now: string; request_id?: string }
+
 /** Writes one use into the ledger, in the caller's transaction. */
-export async function debit(at: Scope & { now: string; request_id?: string }, usage: Usage): Promise<void> {
-  if (!Number.isFinite(usage.usage_quantity) || usage.usage_quantity < 0) {
-    throw new Error(`a use of ${usage.usage_quantity} can't be billed`)
-  }
-  const { unit, credits_per_unit } = services[usage.service_type]
-  const entry = {
-    ...usage,
-    id: newId(),
-    workspace_id: at.workspace_id,
-    created_at: at.now,
-    request_id: at.request_id ?? null,
-  }
-  const written = await store.debit(at, entry, { unit, nanocredits: toNanocredits(credits_per_unit) })
-  if (written !== 1) throw new Error('the organization has no active rate card')
+export const debit = ({ db, organization_id, workspace_id, now, request_id }: DebitAt, usage: Usage): Promise<void> =>
+  debitAll(db, [{ ...usage, organization_id, workspace_id, now, request_id }])
+
+type DebitAt = Scope & { now: string; request_id?: string }
+
+/** Writes uses into the ledger in one statement, all or none. With the platform's handle they may be of several
+ *  organizations. */
+export async function debitAll(db: Db, uses: Billed[]): Promise<void> {
+  if (uses.length === 0) return
+  const entries = uses.map(({ now, request_id, ...use }) => {
+    if (!Number.isFinite(use.usage_quantity) || use.usage_quantity < 0) {
+      throw new Error(`a use of ${use.usage_quantity} can't be billed`)
+    }
+    const { unit, credits_per_unit } = services[use.service_type]
+    const about = { id: newId(), created_at: now, request_id: request_id ?? null }
+    return { ...use, ...about, unit, usual_nanocredits: toNanocredits(credits_per_unit) }
+  })
+  const written = await store.debit(db, entries)
+  if (written !== entries.length) throw new Error('the organization has no active rate card')
 }
 
 /** A use whose price is known already, under an id of its own. */

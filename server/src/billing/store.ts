@@ -22,26 +22,46 @@ export type Tenant = { db: Db; organization_id: string }
 /** Decimal credits from whole nanocredits. */
 const credits = (nanocredits: string): Sql => raw(`(${nanocredits}::numeric / 1000000000)`)
 
-export type Entry = Usage & { id: string; workspace_id: string; created_at: string; request_id: string | null }
+/** `usual_nanocredits`: what a unit costs where the card says nothing. */
+export type Entry = Usage & {
+  id: string
+  organization_id: string
+  workspace_id: string
+  created_at: string
+  request_id: string | null
+  unit: string
+  usual_nanocredits: number
+}
 
-/** Writes one transaction at the price of the active card: the model's own rate, else the one for every model, else
- *  what the service costs by default. */
-export const debit = (at: Tenant, entry: Entry, by_default: { unit: string; nanocredits: number }): Promise<number> =>
-  at.db.run(sql`
+/** Writes transactions at the prices of the active cards: the model's own rate, else the one for every model, else
+ *  what the service usually costs. */
+export function debit(db: Db, entries: Entry[]): Promise<number> {
+  const each = <Value>(pick: (entry: Entry) => Value) => entries.map(pick)
+  return db.run(sql`
     insert into ledger (id, organization_id, workspace_id, user_id, service_type, resource_type, resource_id, model,
       agent_id, workflow_id, usage_quantity, unit, nanocredits, rate_card_id, request_id, created_at)
-    select ${entry.id}, ${at.organization_id}, ${entry.workspace_id}, ${entry.user_id}, ${entry.service_type},
-      ${entry.resource_type}, ${entry.resource_id}, ${entry.model ?? null}, ${entry.agent_id ?? null},
-      ${entry.workflow_id ?? null}, used.quantity, ${by_default.unit},
-      round(used.quantity * coalesce(
+    select t.id, t.organization_id, t.workspace_id, t.user_id, t.service_type, t.resource_type, t.resource_id, t.model,
+      t.agent_id, t.workflow_id, t.quantity, t.unit,
+      round(t.quantity * coalesce(
         (select rate.nanocredits_per_unit from rates rate
-          where rate.rate_card_id = card.id and rate.service_type = ${entry.service_type}
-            and (rate.model = ${entry.model ?? null} or rate.model is null)
+          where rate.rate_card_id = card.id and rate.service_type = t.service_type
+            and (rate.model = t.model or rate.model is null)
           order by rate.model nulls last limit 1),
-        ${by_default.nanocredits}::bigint))::bigint,
-      card.id, ${entry.request_id}, ${entry.created_at}
-    from rate_cards card, (select ${entry.usage_quantity}::numeric as quantity) used
-    where card.organization_id = ${at.organization_id} and card.is_active`)
+        t.nanocredits))::bigint,
+      card.id, t.request_id, t.created_at
+    from unnest(
+      ${each(({ id }) => id)}::uuid[], ${each(({ organization_id }) => organization_id)}::uuid[],
+      ${each(({ workspace_id }) => workspace_id)}::uuid[], ${each(({ user_id }) => user_id)}::uuid[],
+      ${each(({ service_type }) => service_type)}::text[], ${each(({ resource_type }) => resource_type)}::text[],
+      ${each(({ resource_id }) => resource_id)}::text[], ${each(({ model }) => model ?? null)}::text[],
+      ${each(({ agent_id }) => agent_id ?? null)}::uuid[], ${each(({ workflow_id }) => workflow_id ?? null)}::uuid[],
+      ${each(({ usage_quantity }) => usage_quantity)}::numeric[], ${each(({ unit }) => unit)}::text[],
+      ${each(({ usual_nanocredits }) => usual_nanocredits)}::bigint[], ${each(({ request_id }) => request_id)}::text[],
+      ${each(({ created_at }) => created_at)}::timestamptz[]
+    ) as t (id, organization_id, workspace_id, user_id, service_type, resource_type, resource_id, model, agent_id,
+      workflow_id, quantity, unit, nanocredits, request_id, created_at)
+    join rate_cards card on card.organization_id = t.organization_id and card.is_active`)
+}
 
 /** Lines whose price is fixed; the active card is the one of which they are. */
 export const enter = (db: Db, lines: (Line & { unit: string })[]): Promise<number> =>

@@ -156,12 +156,14 @@ export class Postgres implements Adapter {
    *  thrown away with whatever was asked. */
   async #enter(client: pg.PoolClient, tenant: Tenant): Promise<void> {
     if (this.#tenants.get(client) === tenant) return
+    gather(client)
     await client.query({ name: 'enter', text: `select set_config('app.org', $1, false)`, values: [tenant] })
     this.#tenants.set(client, tenant)
   }
 
   async #query(client: pg.PoolClient, statement: Sql, reading: Reading = 'wire', name?: string): Promise<Answer> {
     const values = encodeAll(statement)
+    gather(client)
     try {
       const result = await client.query({
         name: name ?? this.#name(statement.text),
@@ -177,6 +179,7 @@ export class Postgres implements Adapter {
 
   async #script(client: pg.PoolClient, text: string, reading: Reading = 'wire'): Promise<Answer[]> {
     refuseNul(text)
+    gather(client)
     try {
       const results: pg.QueryResult | pg.QueryResult[] = await client.query({ text, types: typesOf[reading] })
       return [results].flat().map(({ rows, rowCount, command }) => ({ rows, changed: rowCount ?? 0, command }))
@@ -193,6 +196,14 @@ export class Postgres implements Adapter {
     this.#names.set(text, name)
     return name
   }
+}
+
+/** What a session is asked in this turn of the loop leaves in one write: each one costs as much as many statements. */
+function gather(client: pg.PoolClient): void {
+  const { stream } = client.connection
+  if (stream.writableCorked > 0) return
+  stream.cork()
+  setImmediate(() => stream.uncork())
 }
 
 /** What a new session is told first. Not as start parameters: poolers refuse those. */

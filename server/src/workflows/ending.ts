@@ -2,7 +2,7 @@
  *  for, and the place in line that is free now. */
 
 import type { ExecutionError, ExecutionStatus } from '@flow/contract/workflows'
-import { debit, type Usage } from '../billing/billing.ts'
+import type { Billed } from '../billing/billing.ts'
 import { type Context, within } from '../context.ts'
 import type { Db } from '../db/db.ts'
 import { measureEnd } from './measuring.ts'
@@ -18,8 +18,6 @@ export type End = {
   error?: ExecutionError
   /** JSON. */
   output?: string
-  /** Its nodes, and how long their code ran; nothing when it never began. */
-  spent?: { spent_ms: number }[]
 }
 
 export function effectsOfEnd(
@@ -29,9 +27,7 @@ export function effectsOfEnd(
   { graph, observability }: Pick<Snapshot, 'graph' | 'observability'>,
 ): Effect[] {
   const limit = graph.config.concurrency?.limit
-  const effects: Effect[] = (end.spent ? usagesOf(execution, end.spent) : []).map(
-    (usage) => (db) => debit({ ...ctx, db, now: nowOf(ctx) }, usage),
-  )
+  const effects: Effect[] = []
   const { workflow_id, concurrency_key, parent_execution_id } = execution
   if (parent_execution_id) effects.push((db) => tell(ctx, db, execution, end))
   if (concurrency_key !== null && limit !== undefined) {
@@ -61,12 +57,18 @@ function tell(ctx: Context, db: Db, execution: ExecutionRow, { status, error, ou
   return arrive(engine, db, at, { error: { code: 'CHILD_FAILED', message, node_id }, now: nowOf(ctx) })
 }
 
-/** What an execution is billed for: that it ran, and the seconds that its code did. */
-function usagesOf({ workflow_id, started_by }: ExecutionRow, spent: { spent_ms: number }[]): Usage[] {
-  const seconds = spent.reduce((sum, { spent_ms }) => sum + spent_ms, 0) / 1000
-  const about = { resource_type: 'workflow', resource_id: workflow_id, user_id: started_by, workflow_id }
+/** What an execution is billed for: that it ran, and the seconds that its code did, in all of its nodes. */
+export function usesOf(
+  ctx: Context,
+  { organization_id, workspace_id, workflow_id, started_by }: ExecutionRow,
+  nodes: Iterable<{ spent_ms: number }>,
+): Billed[] {
+  let spent_ms = 0
+  for (const node of nodes) spent_ms += node.spent_ms
+  const of = { resource_type: 'workflow', resource_id: workflow_id, user_id: started_by, workflow_id }
+  const about = { ...of, organization_id, workspace_id, now: nowOf(ctx), request_id: ctx.request_id }
   return [
     { ...about, service_type: 'workflow_run', usage_quantity: 1 },
-    ...(seconds > 0 ? [{ ...about, service_type: 'code_run' as const, usage_quantity: seconds }] : []),
+    ...(spent_ms > 0 ? [{ ...about, service_type: 'code_run' as const, usage_quantity: spent_ms / 1000 }] : []),
   ]
 }

@@ -7,11 +7,11 @@
 import type { Page } from '@flow/contract/common'
 import type { Parsed } from '@flow/contract/operation'
 import type { workflows as contract, Execution, ExecutionSummary, Timeline } from '@flow/contract/workflows'
-import { assertBudget } from '../billing/billing.ts'
+import { assertBudget, debitAll } from '../billing/billing.ts'
 import type { Context } from '../context.ts'
 import { conflict, invalid } from '../failure.ts'
 import { begin, byHand, prepare, type SetOff } from './beginning.ts'
-import { effectsOfEnd } from './ending.ts'
+import { effectsOfEnd, usesOf } from './ending.ts'
 import { definitionOf, findExecution, findWorkflow } from './finding.ts'
 import * as lists from './lists-store.ts'
 import { untilEnded } from './live.ts'
@@ -119,8 +119,8 @@ async function endNow(ctx: Context, execution_id: string): Promise<void> {
   const row = await store.cancelNow(ctx, execution_id)
   ctx.db.tell('flow_executions', `${execution_id}.`)
   const snapshot = await snapshotOf(ctx.db, ctx.organization_id, row.snapshot)
-  const spent = row.started_at ? await store.nodesOf(ctx.db, execution_id) : undefined
-  const effects = effectsOfEnd(ctx, row, { status: 'cancelled', spent }, snapshot)
-  for (const effect of effects) await effect(ctx.db)
+  for (const effect of effectsOfEnd(ctx, row, { status: 'cancelled' }, snapshot)) await effect(ctx.db)
+  // What never began costs nothing.
+  if (row.started_at) await debitAll(ctx.db, usesOf(ctx, row, await store.nodesOf(ctx.db, execution_id)))
   await ctx.start(closing, { execution_id })
 }

@@ -12,7 +12,7 @@ import type { Database } from '../db/db.ts'
 import { groupCommit, type Outcome, type RunContext } from '../engine/engine.ts'
 import { Attempts } from './attempts.ts'
 import { callbacksOf } from './callbacks.ts'
-import { effectsOfEnd } from './ending.ts'
+import { effectsOfEnd, usesOf } from './ending.ts'
 import { Journal, writerOf } from './journal.ts'
 import { blankRow, Memory } from './memory.ts'
 import { outputText } from './nodes/code.ts'
@@ -273,7 +273,8 @@ class Interpreter {
     const expires_at = retention_days ? new Date(Date.parse(at) + retention_days * DAY_MS).toISOString() : undefined
     const result = { ...(error ? { error } : {}), ...(output ? { output } : {}), ...(expires_at ? { expires_at } : {}) }
     this.#journal.execution({ status, waiting_until: null, completed_at: at, ...result })
-    const end = { status, error, output, spent: [...this.#memory.rows.values()] }
+    const end = { status, error, output }
+    this.#journal.bill(usesOf(this.#ctx, this.#execution, this.#memory.rows.values()))
     for (const effect of effectsOfEnd(this.#ctx, this.#execution, end, this.#snapshot)) this.#journal.effect(effect)
     this.#journal.end()
     await this.#journal.flush()

@@ -2,6 +2,7 @@
  *  writing at a time, together with what other executions of the process have to say. What can wait does so for a
  *  moment; `flush` answers when everything noted so far is kept for good. */
 
+import { type Billed, debitAll } from '../billing/billing.ts'
 import type { Platform } from '../context.ts'
 import type { Database } from '../db/db.ts'
 import { type Claim, type GroupCommit, groupCommit } from '../engine/engine.ts'
@@ -10,9 +11,9 @@ import { type Entry, record } from './journal-store.ts'
 import type { Effect } from './nodes/node.ts'
 import type * as store from './store.ts'
 
-/** `effects`: what is done in the same transaction, if the execution still belongs to us. `ends`: with it the run is let
- *  go of. */
-export type Writing = Entry & { claim: Claim; effects: Effect[]; ends: boolean }
+/** `effects`: what is done in the same transaction, if the execution still belongs to us; `uses`: what is billed there.
+ *  `ends`: with it the run is let go of. */
+export type Writing = Entry & { claim: Claim; effects: Effect[]; uses: Billed[]; ends: boolean }
 /** Whether it is kept (the execution still belongs to us), and whether the run was let go of with it. */
 export type Written = { is_kept: boolean; is_let_go: boolean }
 
@@ -36,14 +37,15 @@ async function write(
   { database, engine }: Pick<Platform, 'database' | 'engine'>,
   writings: Writing[],
 ): Promise<Written[]> {
-  if (writings.every(({ effects, ends }) => effects.length === 0 && !ends)) {
+  if (writings.every(({ effects, uses, ends }) => effects.length + uses.length === 0 && !ends)) {
     const kept = await record(database.platform, writings, wantedOf(database))
     return writings.map(({ execution_id }) => ({ is_kept: kept.has(execution_id), is_let_go: false }))
   }
   return database.platform.tx(async (db) => {
     const kept = await record(db, writings, wantedOf(database))
     const ours = writings.filter(({ execution_id }) => kept.has(execution_id))
-    await together(ours.flatMap(({ effects }) => effects.map((effect) => effect(db))))
+    const uses = ours.flatMap(({ uses }) => uses)
+    await together([debitAll(db, uses), ...ours.flatMap(({ effects }) => effects.map((effect) => effect(db)))])
     const gone = await engine.letGo(
       db,
       ours.filter(({ ends }) => ends).map(({ claim }) => claim),
@@ -78,9 +80,13 @@ export class Journal {
   #events: store.EventRow[] = []
   #patch: store.Patch | undefined
   #effects: Effect[] = []
+  #uses: Billed[] = []
   #ends = false
   #weight = 0
   #linger: NodeJS.Timeout | undefined
+  /** How many results counted before they were kept, and how many of those are kept by now. */
+  #ahead = 0
+  #kept = 0
   /** The writing on its way, and the one that will take what has been noted since. */
   #writing: Promise<boolean> = Promise.resolve(true)
   #next: Promise<boolean> | undefined
@@ -124,9 +130,24 @@ export class Journal {
     this.#grow(0)
   }
 
+  /** Billed together with what is noted last of it. */
+  bill(uses: Billed[]): void {
+    this.#uses.push(...uses)
+  }
+
   /** Nothing comes after what has been noted. */
   end(): void {
     this.#ends = true
+  }
+
+  /** What was noted last counts before it is kept. */
+  runAhead(): void {
+    this.#ahead += 1
+  }
+
+  /** Resolves when everything that counts is kept; false when the execution belongs to somebody else now. */
+  async catchUp(): Promise<boolean> {
+    return this.#ahead === this.#kept || this.flush()
   }
 
   /** True when all that was noted is kept; false when the execution belongs to somebody else now. */
@@ -151,6 +172,7 @@ export class Journal {
       events: this.#events,
       ...(this.#patch ? { patch: this.#patch } : {}),
       effects: this.#effects,
+      uses: this.#uses,
       ends: this.#ends,
     }
     this.#nodes = new Map()
@@ -158,10 +180,13 @@ export class Journal {
     this.#events = []
     this.#patch = undefined
     this.#effects = []
+    this.#uses = []
     this.#weight = 0
+    const ahead = this.#ahead
     const { is_kept, is_let_go } = await this.#write(writing)
     this.isLetGo = is_let_go
-    if (!is_kept) this.#onEnd()
+    if (is_kept) this.#kept = ahead
+    else this.#onEnd()
     return is_kept
   }
 

@@ -18,6 +18,7 @@ import { webhookWait } from './webhook-wait.ts'
 const code: Kind = { perform: async (call) => ({ output: await runCode(call, call.input) }) }
 
 const condition: Kind = {
+  isPure: true,
   perform: async ({ at, variables }) => ({
     output: evaluated('The condition', () => at.condition?.evaluate(variables), 'OUTPUT_TOO_LARGE'),
   }),

@@ -92,6 +92,9 @@ export type Kind = {
   hasOwnLimit?: true
   /** It opens something for others, which is closed when the node ends before it has come. */
   opens?: true
+  /** What it gives follows from what is recorded and from nothing else, and it reaches nowhere: what is pure, too, may
+   *  go on from it before it is recorded. */
+  isPure?: true
 }
 
 /** The node of a call, of the type that its kind is for. */

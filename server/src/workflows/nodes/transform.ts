@@ -6,6 +6,7 @@ import { componentOf, running } from './component.ts'
 import { fieldsOf, type Kind } from './node.ts'
 
 export const transform: Kind = {
+  isPure: true,
   async perform(call) {
     const component = componentOf(call)
     if (!component) return { output: fieldsOf<{ output: unknown }>(call).output }

@@ -6,6 +6,7 @@ import { componentOf, running } from './component.ts'
 import { assertFits, type Ending, type Kind, type NodeCall, NodeFailure, nodeOf } from './node.ts'
 
 export const validation: Kind = {
+  isPure: true,
   async perform(call) {
     const { on_invalid } = nodeOf(call, 'validation')
     const component = componentOf(call)
