@@ -28,6 +28,8 @@ export interface Db {
   /** Tells whoever listens to the channel, in every replica, when the transaction has committed; outside of one at
    *  once. It may be lost with the process: what is told must also be found by who looks. */
   tell(channel: string, payload: string): void
+  /** Calls `heard` when the transaction has ended, with whether it is known to have committed; outside of one at once. */
+  whenOver(heard: (isCommitted: boolean) => void): void
 }
 
 export { DatabaseFault, DatabaseUnavailable } from './faults.ts'

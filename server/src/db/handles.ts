@@ -31,22 +31,29 @@ function free(adapter: Adapter, tenant: Tenant): Db {
     ...rows((statement) => adapter.once(tenant, statement)),
     send: async (statement) => void (await adapter.once(tenant, statement)),
     async tx(work, options) {
-      const told: Note[] = []
-      const result = await adapter.hold(tenant, (session) => transaction(session, work, told, options))
-      if (told.length > 0) adapter.tell(told)
-      return result
+      const after = new Aftermath()
+      let isCommitted = false
+      try {
+        const result = await adapter.hold(tenant, (session) => transaction(session, work, after, options))
+        isCommitted = true
+        if (after.told.length > 0) adapter.tell(after.told)
+        return result
+      } finally {
+        after.over(isCommitted)
+      }
     },
     tell: (channel, payload) => adapter.tell([{ channel, payload }]),
+    whenOver: (heard) => heard(true),
   }
 }
 
 async function transaction<Result>(
   session: Session,
   work: (db: Db) => Promise<Result>,
-  told: Note[],
+  after: Aftermath,
   options: TransactionOptions = {},
 ): Promise<Result> {
-  const scope = new Scope(session, 0, told)
+  const scope = new Scope(session, 0, after)
   // Not waited for: the first statement of `work` travels with it.
   const begun = session.script(
     options.isolation === 'repeatable read' ? 'begin isolation level repeatable read' : 'begin',
@@ -67,22 +74,36 @@ async function transaction<Result>(
   }
 }
 
+/** What comes after a transaction or a savepoint: what is told when it is all committed, and who hears of its end. */
+class Aftermath {
+  readonly told: Note[] = []
+  readonly hearing: ((isCommitted: boolean) => void)[] = []
+
+  take(inner: Aftermath): void {
+    this.told.push(...inner.told)
+    this.hearing.push(...inner.hearing)
+  }
+
+  over(isCommitted: boolean): void {
+    for (const heard of this.hearing) heard(isCommitted)
+  }
+}
+
 /** A transaction or a savepoint, and its handle. While a savepoint is open, its handle is the only one that may ask:
  *  a statement through an outer one would be undone with the savepoint, without its author knowing. */
 class Scope {
   readonly db: Db
-  /** What is told when it is all committed. */
-  readonly #told: Note[]
+  readonly #after: Aftermath
   readonly #sent: Promise<unknown>[] = []
   #session: Session
   #depth: number
   #inner: Scope | undefined
   #hasEnded = false
 
-  constructor(session: Session, depth: number, told: Note[]) {
+  constructor(session: Session, depth: number, after: Aftermath) {
     this.#session = session
     this.#depth = depth
-    this.#told = told
+    this.#after = after
     this.db = {
       ...rows(async (statement) => {
         this.#guard()
@@ -98,7 +119,11 @@ class Scope {
       tx: (work, options) => this.#savepoint(work, options),
       tell: (channel, payload) => {
         this.#guard()
-        this.#told.push({ channel, payload })
+        this.#after.told.push({ channel, payload })
+      },
+      whenOver: (heard) => {
+        this.#guard()
+        this.#after.hearing.push(heard)
       },
     }
     bindSession(this.db, () => {
@@ -121,8 +146,8 @@ class Scope {
     this.#guard()
     if (options.isolation) throw new Error('a transaction within a transaction has the isolation of the outer one')
     const name = `s${this.#depth}`
-    const told: Note[] = []
-    const inner = new Scope(this.#session, this.#depth + 1, told)
+    const after = new Aftermath()
+    const inner = new Scope(this.#session, this.#depth + 1, after)
     this.#inner = inner
     const begun = this.#session.script(`savepoint ${name}`)
     begun.catch(() => {})
@@ -131,10 +156,11 @@ class Scope {
       await begun
       inner.end()
       await Promise.all([inner.sent(), this.#session.script(`release savepoint ${name}`)])
-      this.#told.push(...told)
+      this.#after.take(after)
       return result
     } catch (error) {
       inner.end()
+      after.over(false)
       await this.#session.script(`rollback to savepoint ${name}; release savepoint ${name}`).catch(() => {})
       throw error
     } finally {
@@ -148,7 +174,7 @@ class Scope {
   }
 }
 
-function rows(query: (statement: Sql) => Promise<Answer>): Omit<Db, 'tx' | 'tell' | 'send'> {
+function rows(query: (statement: Sql) => Promise<Answer>): Omit<Db, 'tx' | 'tell' | 'whenOver' | 'send'> {
   const ask = async (statement: Sql) => {
     try {
       return await query(statement)

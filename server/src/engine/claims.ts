@@ -3,9 +3,9 @@
  *  stopped and goes on can overwrite nothing of its successor. */
 
 import { type Db, json, presenceLock, raw, type Sql, sql } from '../db/db.ts'
-import type { Delivery, Lane } from './queue.ts'
+import type { Claimed, Delivery, Lane } from './queue.ts'
 
-export type ClaimRow = { run_id: string; token: number; lane: Lane; job_id: string }
+export type ClaimRow = { run_id: string; token: number } & Claimed
 
 /** The runs of these that still belong to whoever holds the tokens, locked until the transaction ends: nobody takes
  *  them over in between. To be joined. Always in the order of their ids, so that two batches never wait in a circle. */
@@ -25,6 +25,16 @@ export const claim = (db: Db, replica_id: string, lane: Lane, run_ids: string[],
     order by t.run_id
     on conflict (run_id) do update set poked = true
     returning c.run_id, c.token, c.replica_id, (c.xmax = 0) as is_new`)
+
+/** Claims a run that is started at this moment, with the job that its process would leave behind; where somebody has it,
+ *  pokes them instead. Nothing, when the replica does not count as alive. */
+export const claimAtOnce = (db: Db, replica_id: string, job: Delivery) =>
+  db.maybe<{ token: number; replica_id: string; is_new: boolean }>(sql`
+    insert into engine_claims as c (run_id, replica_id, token, lane, job_id, job)
+    select ${job.message.run_id}, id, nextval('engine_tokens'), ${job.lane}, ${job.message.run_id}, ${json(job)}
+    from engine_replicas where id = ${replica_id} and seen_at > '-infinity' for key share
+    on conflict (run_id) do update set poked = true
+    returning c.token, c.replica_id, (c.xmax = 0) as is_new`)
 
 /** Lets go of those that nobody has poked in the meantime; the others are told apart by being missing here. */
 export const release = (db: Db, run_ids: string[], tokens: number[]) =>
@@ -68,16 +78,16 @@ export const removeOf = (db: Db, replica_ids: string[]) =>
     delete from engine_claims where run_id in (
       select run_id from engine_claims where replica_id = any(${replica_ids}::uuid[])
       order by run_id limit 1000 for update skip locked)
-    returning run_id, token, lane, job_id`)
+    returning run_id, token, lane, job_id, job`)
 
 /** What a replica has claimed. */
 export const claimsOf = (db: Db, replica_id: string) =>
   db.many<ClaimRow & { poked: boolean }>(
-    sql`select run_id, token, lane, job_id, poked from engine_claims where replica_id = ${replica_id}`,
+    sql`select run_id, token, lane, job_id, job, poked from engine_claims where replica_id = ${replica_id}`,
   )
 
 export const addReplica = (db: Db, id: string) =>
-  db.one<{ number: number }>(sql`insert into engine_replicas (id) values (${id}) returning number`)
+  db.one<{ number: number }>(sql`insert into engine_replicas (id, knows_jobs) values (${id}, true) returning number`)
 
 /** Whether the replica still counts as alive; from now on it does for longer. */
 export const beat = (db: Db, id: string) =>
@@ -100,9 +110,11 @@ const isSilent = ({ seconds, seconds_without_lock }: Silence): Sql => sql`
 export const silentReplicas = (db: Db, silence: Silence) =>
   db.many<{ id: string }>(sql`select id from engine_replicas where ${isSilent(silence)} for update skip locked`)
 
+/** Those that nothing belongs to any longer; one that still claims something in a transaction comes next time. */
 export const removeReplicas = (db: Db, ids: string[]) =>
   db.run(sql`
-    delete from engine_replicas r where id = any(${ids}::uuid[])
+    delete from engine_replicas r where id in (
+      select id from engine_replicas where id = any(${ids}::uuid[]) for update skip locked)
       and not exists (select from engine_claims c where c.replica_id = r.id)`)
 
 export const allReplicas = (db: Db) =>
@@ -110,8 +122,10 @@ export const allReplicas = (db: Db) =>
 
 /** What there is to do at this moment, in one look. */
 export const look = (db: Db, now: string, silence: Silence | undefined) =>
-  db.one<{ timers: boolean; silent: boolean }>(sql`
+  db.one<{ timers: boolean; replicas: number; older: boolean; silent: boolean }>(sql`
     select exists (select from engine_timers where due_at <= ${now}) as timers,
+      (select count(*)::int from engine_replicas) as replicas,
+      exists (select from engine_replicas where not knows_jobs) as older,
       ${silence ? sql`exists (select from engine_replicas where ${isSilent(silence)})` : raw('false')} as silent`)
 
 export const setTimers = (db: Db, timers: { run_id: string; due_at: string; delivery: Delivery }[]) =>

@@ -5,7 +5,9 @@ import { pino } from 'pino'
 import { type Clock, newId, type Platform } from '../context.ts'
 import { type Database, sql } from '../db/db.ts'
 import { openTestDatabase } from '../db/testing.ts'
+import { claimAtOnce } from './claims.ts'
 import { defineRun, type Engine, openEngine } from './engine.ts'
+import type { Delivery } from './queue.ts'
 
 const log = pino({ level: 'silent' })
 let ahead_ms = 0
@@ -225,6 +227,51 @@ test('a claim that nobody attends to goes back into the queue', async () => {
       from engine_replicas r, pgboss.job j where j.data ->> 'run_id' = ${id}`)
   })
   await until(() => called('note').includes('dave'))
+})
+
+const atOnce = defineRun({
+  name: 'test.at-once',
+  lane: 'executions',
+  async work(ctx, input: { to: string }) {
+    called('at once').push([input.to, ctx.claim.failures, ctx.claim.job.id !== undefined])
+    await until(() => ctx.signal.aborted || called('at once may end').length > 0)
+  },
+})
+
+test('what there is a place for begins with the commit and is never queued, and the claim keeps its job', async () => {
+  // A process that shares its database looks first whether all others know how.
+  await sleep(600)
+  await until(async () => (await claimed()) + (await waiting()) === 0)
+  const id = newId()
+  const refused = database.platform.tx(async (db) => {
+    for (let i = 0; i < 200; i++) await engine.start({ db }, atOnce, { to: 'nobody' })
+    throw new Error('no')
+  })
+  await assert.rejects(refused, /no/)
+  await database.platform.tx((db) => engine.start({ db }, atOnce, { to: 'erin' }, { id }))
+  await until(() => called('at once').length === 1)
+
+  assert.deepEqual(called('at once'), [['erin', 0, false]])
+  assert.equal(await waiting(), 0)
+  const { job } = await database.platform.one<{ job: { message: object } }>(
+    sql`select job from engine_claims where run_id = ${id}`,
+  )
+  assert.deepEqual(job.message, { run: 'test.at-once', run_id: id, input: { to: 'erin' } })
+  called('at once may end').push(true)
+  await until(async () => (await claimed()) === 0)
+})
+
+test('what was claimed at once and is attended to by nobody goes into the queue, which counts as a failure', async () => {
+  const run_id = newId()
+  const message = { run: 'test.at-once', run_id, input: { to: 'frank' } }
+  const job: Delivery = { lane: 'executions', message, retry: atOnce.retry }
+  // As a commit leaves it whose answer was lost.
+  const { id } = await database.platform.one<{ id: string }>(sql`select id from engine_replicas`)
+  assert.equal((await claimAtOnce(database.platform, id, job))?.is_new, true)
+
+  await until(() => called('at once').length === 2)
+  assert.deepEqual(called('at once')[1], ['frank', 1, true])
+  await until(async () => (await claimed()) === 0 && (await waiting()) === 0)
 })
 
 test('work that is begun comes to a stop, or is handed over: a stopped engine leaves nothing claimed', async () => {

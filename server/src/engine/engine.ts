@@ -16,7 +16,7 @@ import { type Actor, type Clock, type Context, newId, type Platform, type Scope 
 import { executor } from '../db/boss.ts'
 import type { Database, Db } from '../db/db.ts'
 import * as claims from './claims.ts'
-import { type Delivery, type Lane, lanes, openQueue, type Retry } from './queue.ts'
+import { type Delivery, type Lane, openQueue, type Retry } from './queue.ts'
 import { openReplica } from './replicas.ts'
 import { type Claim, type Outcome, openWorker } from './worker.ts'
 
@@ -121,6 +121,7 @@ export async function openEngine({ database, log, clock }: EngineParts): Promise
       await claims.setTimers(db, [{ run_id: delivery.message.run_id, due_at: at, delivery }])
       return
     }
+    if (await worker.takeAtOnce(db, delivery)) return
     await queue.send(db, [delivery])
     claims.tell(db, delivery.lane)
   }
@@ -150,10 +151,10 @@ export async function openEngine({ database, log, clock }: EngineParts): Promise
         tokens,
       )
       const gone = new Set(rows.map(({ run_id }) => run_id))
-      for (const lane of lanes) {
-        const jobs = held.filter(({ run_id, job }) => job.lane === lane && gone.has(run_id)).map(({ job }) => job.id)
-        await queue.remove(db, lane, jobs)
-      }
+      await queue.remove(
+        db,
+        held.filter(({ run_id }) => gone.has(run_id)).map(({ job }) => job),
+      )
       return gone
     },
     async work(platform) {

@@ -23,6 +23,8 @@ export type Message = {
   request_id?: string
   /** Of an endless run: how often in a row it has thrown. */
   thrown?: number
+  /** How often its process was gone before it was ever queued. */
+  lost?: number
   /** Higher goes first, each time it is queued. */
   priority?: number
 }
@@ -38,8 +40,13 @@ export type Retry = {
 
 export type Delivery = { lane: Lane; message: Message; retry: Retry }
 
-/** A job in our hands. `failures` counts how often it was before, in vain. */
-export type Job = { id: string; lane: Lane; message: Message; failures: number }
+/** A job in our hands. `failures` counts how often it was before, in vain. One that was never queued has no id. */
+export type Job = { id: string | undefined; lane: Lane; message: Message; failures: number }
+
+export type Queued = Job & { id: string }
+
+/** What is known of a job by the claim of its run: where it is in the queue, or, when it never was, all of it. */
+export type Claimed = { lane: Lane; job_id: string; job: Delivery | null }
 
 export type Queue = Awaited<ReturnType<typeof openQueue>>
 
@@ -64,27 +71,39 @@ export async function openQueue(database: Database, log: Logger) {
     await boss.createQueue(lane, { expireInSeconds: DAY_SECONDS, retentionSeconds: 365 * DAY_SECONDS })
   }
 
+  const send = async (db: Db, deliveries: Delivery[]): Promise<void> => {
+    for (const lane of lanes) {
+      const jobs = deliveries.filter((delivery) => delivery.lane === lane).map(jobOf)
+      if (jobs.length > 0) await boss.insert(lane, jobs, { db: executor(db) })
+    }
+  }
+
   return {
     /** Puts jobs into the queue, in the transaction. */
-    async send(db: Db, deliveries: Delivery[]): Promise<void> {
-      for (const lane of lanes) {
-        const jobs = deliveries.filter((delivery) => delivery.lane === lane).map(jobOf)
-        if (jobs.length > 0) await boss.insert(lane, jobs, { db: executor(db) })
-      }
-    },
+    send,
     /** Takes up to `limit` jobs that nobody has, none of these workspaces. */
-    async take(db: Db, lane: Lane, limit: number, without: string[]): Promise<Job[]> {
+    async take(db: Db, lane: Lane, limit: number, without: string[]): Promise<Queued[]> {
       const ignoreGroups = without.length > 0 ? without : null
       const jobs = await boss.fetch<Message>(lane, { batchSize: limit, ignoreGroups, db: executor(db) })
-      return jobs.map(({ id, data, retryCount }) => ({ id, lane, message: data, failures: retryCount }))
+      return jobs.map(({ id, data, retryCount }) => {
+        return { id, lane, message: data, failures: retryCount + (data.lost ?? 0) }
+      })
     },
     /** The jobs are done with. */
-    async remove(db: Db, lane: Lane, ids: string[]): Promise<void> {
-      if (ids.length > 0) await boss.deleteJob(lane, ids, { db: executor(db) })
+    async remove(db: Db, jobs: Pick<Job, 'id' | 'lane'>[]): Promise<void> {
+      for (const lane of lanes) {
+        const ids = jobs.flatMap((job) => (job.lane === lane && job.id !== undefined ? [job.id] : []))
+        if (ids.length > 0) await boss.deleteJob(lane, ids, { db: executor(db) })
+      }
     },
     /** The jobs come back, later by their backoff; or, when they have failed too often, stay to be looked at. */
-    async fail(db: Db, lane: Lane, ids: string[], reason: string): Promise<void> {
-      if (ids.length > 0) await boss.fail(lane, ids, { message: reason }, { db: executor(db) })
+    async fail(db: Db, jobs: Claimed[], reason: string): Promise<void> {
+      for (const lane of lanes) {
+        const ids = jobs.flatMap((one) => (one.lane === lane && !one.job ? [one.job_id] : []))
+        if (ids.length > 0) await boss.fail(lane, ids, { message: reason }, { db: executor(db) })
+      }
+      const unqueued = jobs.flatMap(({ job }) => (job ? [{ ...job, message: { ...job.message, lost: 1 } }] : []))
+      await send(db, unqueued)
     },
     async close(): Promise<void> {
       await boss.stop({ graceful: false, close: false })

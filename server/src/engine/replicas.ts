@@ -27,6 +27,9 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
   /** When the last beat was sent that was answered with "alive", by this process's clock. */
   let alive_at = Number.NEGATIVE_INFINITY
   let beating: Promise<void> | undefined
+  /** Its share of what is started here and need not be queued: none while there is a process left that would lose what
+   *  it takes over of that, and that is so until it was looked. */
+  let share = isAlone ? 1 : 0
 
   const join = async (onLost: () => void) => {
     lost = onLost
@@ -77,7 +80,8 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
 
   const look = async () => {
     const now = clock.now().toISOString()
-    const { timers, silent } = await claims.look(platform, now, isAlone ? undefined : silence)
+    const { timers, replicas, older, silent } = await claims.look(platform, now, isAlone ? undefined : silence)
+    share = older ? 0 : 1 / Math.max(1, replicas)
     if (timers) await ring(now)
     if (silent) await bury()
   }
@@ -107,11 +111,8 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
   const giveBack = async (db: Db, ids: string[]): Promise<number> => {
     await claims.giveUp(db, ids)
     const rows = await claims.removeOf(db, ids)
-    for (const lane of lanes) {
-      const jobs = rows.filter((row) => row.lane === lane).map((row) => row.job_id)
-      await queue.fail(db, lane, jobs, 'The process that ran it is gone.')
-      if (jobs.length > 0) claims.tell(db, lane)
-    }
+    await queue.fail(db, rows, 'The process that ran it is gone.')
+    for (const lane of lanes) if (rows.some((row) => row.lane === lane)) claims.tell(db, lane)
     await claims.removeReplicas(db, ids)
     return rows.length
   }
@@ -119,6 +120,8 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
   return {
     join,
     id: () => id,
+    /** The part of its places that this process may fill by itself: what is more is left to all. */
+    share: () => share,
     /** Resolves when nobody can have taken over yet what this process has claimed, or when it has learned of it: it
      *  may have stood still without noticing. */
     async sure(): Promise<void> {

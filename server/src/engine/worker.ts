@@ -3,7 +3,7 @@
 
 import type { Logger } from 'pino'
 import { type Actor, type Clock, contextOf, type Platform } from '../context.ts'
-import type { Database } from '../db/db.ts'
+import type { Database, Db } from '../db/db.ts'
 import * as claims from './claims.ts'
 import type { Run, RunContext } from './engine.ts'
 import { groupCommit } from './group-commit.ts'
@@ -20,7 +20,7 @@ export type Claim = {
   run_id: string
   token: number
   /** What it was claimed by. */
-  job: { id: string; lane: Lane }
+  job: Pick<Job, 'id' | 'lane'>
   /** How often the run was called before, in vain: it failed, or its process was gone. */
   failures: number
   /** Aborted when the process is about to end: begin nothing new, come to a stop, hand over. */
@@ -35,6 +35,8 @@ export type Claim = {
 /** How many runs of a lane one process has at a time. */
 const places: Record<Lane, number> = { executions: 100, runs: 16, calls: 48 }
 const POLL_MS = 1000
+/** The lane whose runs need not be queued. */
+const AT_ONCE: Lane = 'executions'
 /** A workspace gets another place while it has at most so many times those that are free. So one alone has nearly all,
  *  several have equal shares, and there is always a place for one more. */
 const SHARE = 8
@@ -67,6 +69,8 @@ type Parts = {
 
 export function openWorker({ database, log, clock, queue, replica, runOf }: Parts) {
   const held = new Map<string, Held>()
+  /** Claimed in transactions that have not ended: how many, by workspace. */
+  const promised = new Map<string, number>()
   const stopping = new AbortController()
   const taking = new Map<Lane, Taking>(
     lanes.map((lane) => [lane, { is_on: false, again: false, has_more: false, sift_at: 0 }]),
@@ -75,7 +79,12 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
   let timers: NodeJS.Timeout[] = []
   let strays = new Set<number>()
 
-  const free = (lane: Lane) => places[lane] - [...held.values()].filter(({ job }) => job.lane === lane).length
+  const free = (lane: Lane) => {
+    let left = places[lane]
+    for (const { job } of held.values()) if (job.lane === lane) left -= 1
+    if (lane === AT_ONCE) for (const count of promised.values()) left -= count
+    return left
+  }
 
   /** Fills the free places of a lane. One filling at a time: what is heard meanwhile makes it look again. */
   const fill = async (lane: Lane): Promise<void> => {
@@ -88,10 +97,11 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       while (state.again && !stopping.signal.aborted) {
         state.again = false
         const limit = batchOf(free(lane))
-        state.has_more = true
-        if (limit === 0) break
         const served = servedOf(lane)
-        if (served.length > 0 && isTooSoon(lane, state)) break
+        if (limit === 0 || (served.length > 0 && isTooSoon(lane, state))) {
+          state.has_more = true
+          break
+        }
         const began = performance.now()
         const count = await take(lane, limit, served)
         const took_ms = performance.now() - began
@@ -111,10 +121,30 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
     const counts = new Map<string, number>()
     for (const { job } of held.values()) {
       const { workspace_id } = job.message
-      if (job.lane === lane && workspace_id) counts.set(workspace_id, (counts.get(workspace_id) ?? 0) + 1)
+      if (job.lane === lane && workspace_id) add(counts, workspace_id, 1)
     }
+    for (const [workspace_id, number] of promised) add(counts, workspace_id, number)
     const most = SHARE * free(lane)
     return [...counts].filter(([, count]) => count > most).map(([workspace_id]) => workspace_id)
+  }
+
+  /** Claims a run for this process in the transaction that starts it, when there is a place and nobody waits in line:
+   *  nothing is queued, fetched and removed then, and it begins with the commit. Whether it need not be queued. */
+  const takeAtOnce = async (db: Db, delivery: Delivery): Promise<boolean> => {
+    const { lane, message } = delivery
+    const { run_id, workspace_id = '' } = message
+    if (lane !== AT_ONCE || !platform || stopping.signal.aborted || taking.get(lane)?.has_more) return false
+    if (free(lane) <= places[lane] * (1 - replica.share()) || servedOf(lane).includes(workspace_id)) return false
+    let token: number | undefined
+    add(promised, workspace_id, 1)
+    db.whenOver((isCommitted) => {
+      add(promised, workspace_id, -1)
+      if (isCommitted && token !== undefined) void attend(token, { id: undefined, lane, message, failures: 0 })
+    })
+    const row = await claims.claimAtOnce(db, replica.id(), delivery)
+    if (row?.is_new) token = row.token
+    else if (row) claims.tell(db, `news ${run_id}`)
+    return row !== undefined
   }
 
   /** If it is, it is looked again when it no longer is. */
@@ -151,8 +181,7 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       const kept = new Set(mine.map(({ job }) => job.id))
       await queue.remove(
         db,
-        lane,
-        jobs.filter(({ id }) => !kept.has(id)).map(({ id }) => id),
+        jobs.filter(({ id }) => !kept.has(id)),
       )
       for (const row of rows) if (!row.is_new && row.replica_id !== replica_id) claims.tell(db, `news ${row.run_id}`)
       for (const row of rows) if (!row.is_new && row.replica_id === replica_id) tell(row.run_id)
@@ -214,8 +243,9 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       const reason = err instanceof Error ? err.message : String(err)
       if ((await claims.drop(db, one.run_id, one.token)) === 0) return
       if (runOf(one.job.message.run)?.retry.is_endless) return comeBack(db, one)
-      await queue.fail(db, one.job.lane, [one.job.id], reason)
-      claims.tell(db, one.job.lane)
+      const { lane, id } = one.job
+      await queue.fail(db, [{ lane, job_id: id ?? one.run_id, job: id ? null : deliveryOf(one) }], reason)
+      claims.tell(db, lane)
     })
 
   const comeBack = async (db: Parameters<Queue['send']>[0], one: Held): Promise<void> => {
@@ -223,7 +253,7 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
     const seconds = Math.min(2 ** (thrown - 1), THROWN_SECONDS_MAX)
     const due_at = new Date(clock.now().getTime() + seconds * 1000).toISOString()
     const delivery = deliveryOf(one)
-    await queue.remove(db, one.job.lane, [one.job.id])
+    await queue.remove(db, [one.job])
     await claims.setTimers(db, [
       { run_id: one.run_id, due_at, delivery: { ...delivery, message: { ...delivery.message, thrown } } },
     ])
@@ -236,9 +266,9 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
     // What was told of them may be lost with whoever told it.
     for (const { run_id, poked } of rows) if (poked) tell(run_id)
     const alone = rows.filter(({ run_id, token }) => held.get(run_id)?.token !== token)
-    for (const { run_id, token, lane, job_id } of alone.filter(({ token }) => strays.has(token))) {
+    for (const { run_id, token, ...job } of alone.filter(({ token }) => strays.has(token))) {
       await database.platform.tx(async (db) => {
-        if ((await claims.drop(db, run_id, token)) === 1) await queue.fail(db, lane, [job_id], 'Nobody attended to it.')
+        if ((await claims.drop(db, run_id, token)) === 1) await queue.fail(db, [job], 'Nobody attended to it.')
       })
       log.warn({ run_id }, 'a run that nobody attended to goes back into the queue')
     }
@@ -295,13 +325,10 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
         for (const row of ours) kept.add(row.run_id)
       }
       const done = lettings.filter(({ held }) => gone.has(held.run_id))
-      for (const lane of lanes) {
-        await queue.remove(
-          db,
-          lane,
-          done.filter(({ held }) => held.job.lane === lane).map(({ held }) => held.job.id),
-        )
-      }
+      await queue.remove(
+        db,
+        done.map(({ held }) => held.job),
+      )
       await goOnLater(db, done)
       return lettings.map(({ held }) => !kept.has(held.run_id))
     })
@@ -325,7 +352,7 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
 
   const deliveryOf = ({ job }: Held): Delivery => {
     const retry = runOf(job.message.run)?.retry ?? { max_attempts: 10, backoff_seconds: 2, max_backoff_seconds: 300 }
-    const { thrown: _, ...message } = job.message
+    const { thrown: _, lost: __, ...message } = job.message
     return { lane: job.lane, message, retry }
   }
 
@@ -348,6 +375,7 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       timers = [setInterval(wake, POLL_MS).unref(), setInterval(look, STRAYS_MS).unref()]
     },
     wake,
+    takeAtOnce,
     /** What is said on the channel: a lane with new jobs, or a run with news. */
     heard(payload: string): void {
       const [word = '', run_id] = payload.split(' ')
@@ -371,6 +399,12 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       for (const one of held.values()) one.abort.abort(new Error('the process ends'))
     },
   }
+}
+
+const add = (counts: Map<string, number>, key: string, by: number): void => {
+  const number = (counts.get(key) ?? 0) + by
+  if (number === 0) counts.delete(key)
+  else counts.set(key, number)
 }
 
 /** How many are taken at a time: a power of two, so that there are few different statements. */

@@ -44,6 +44,7 @@ if (import.meta.main) {
     send: stepped(db.send),
     tx: (work, options) => db.tx((inner) => work(bound(inner)), options),
     tell: db.tell,
+    whenOver: db.whenOver,
   })
   // The queue library finds its session by the handle itself, so the handle is watched in place.
   const bound = (db: Db): Db => Object.assign(db, watched({ ...db }))

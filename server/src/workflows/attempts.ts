@@ -24,6 +24,9 @@ const OUTPUTS_MAX = 64 * 1024 * 1024
 /** A timer does not count further. */
 const SECONDS_MAX = 1_000_000
 
+/** Why what an attempt has left behind goes on no longer. One for all: a reason of its own has a stack to be taken. */
+const OVER = new Error('the attempt is over')
+
 type AtWork = { abort: AbortController; spent_ms: number; row: store.NodeRow; is_new: boolean }
 
 export type Surroundings = {
@@ -203,7 +206,8 @@ export class Attempts {
     }
     this.#attempt(at, attempt, perform).then(
       (isRecorded) => {
-        this.abort(id)
+        this.#atWork.get(id)?.abort.abort(OVER)
+        this.#atWork.delete(id)
         if (isRecorded) this.#changed.push(...rules.targetsOf(snapshot.graph, at))
         stir()
       },
