@@ -1,6 +1,7 @@
 /** Dies at every boundary of every pattern, on each database there is, and writes docs/crash-matrix.md. `npm run
- *  crash-matrix`, which takes its time; the tests die a few of these deaths each time (crash.test.ts). With words behind
- *  it only the patterns are run whose names have one of them, and nothing is written. */
+ *  crash-matrix`, which takes its time; the tests die a few of these deaths each time (crash.test.ts). Behind it the
+ *  names of databases say on which alone; with other words only the patterns are run whose names have one of them, and
+ *  nothing is written. */
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { Database } from '../db/db.ts'
@@ -59,27 +60,30 @@ function sectionBefore(mode: Database['mode']): string {
   return text.split(/^(?=## )/m).find((section) => section.startsWith(headings[mode])) ?? ''
 }
 
-const words = process.argv.slice(2).map((word) => word.toLowerCase())
+const modes = ['embedded', 'postgres'] as const
+const said = process.argv.slice(2).map((word) => word.toLowerCase())
+const only = modes.filter((mode) => said.includes(mode))
+const words = said.filter((word) => modes.every((mode) => mode !== word))
 const wanted = crashPatterns.filter(
   ({ name }) => words.length === 0 || words.some((word) => name.toLowerCase().includes(word)),
 )
-const sections: string[] = []
-for (const mode of ['embedded', 'postgres'] as const) {
-  if (!testModes.includes(mode)) {
-    sections.push(sectionBefore(mode))
-    continue
-  }
+const sections = new Map<Database['mode'], string>()
+for (const mode of only.length > 0 ? only : modes) {
+  if (!testModes.includes(mode)) continue
   const { rows, left } = await crashRounds(
     mode,
     (deaths) => deaths,
     wanted,
     (row) => console.log(rowOf(row)),
   )
-  sections.push(sectionOf(mode, rows))
-  console.log(sections.at(-1))
+  sections.set(mode, sectionOf(mode, rows))
+  console.log(sections.get(mode))
   const faults = rows.flatMap((row) => Object.values(row.faults).flat())
   if (Object.values(left).some((count) => count !== 0)) faults.push(`in the end there is left ${JSON.stringify(left)}`)
   for (const fault of faults) console.error(fault)
   if (faults.length > 0) process.exitCode = 1
 }
-if (words.length === 0) writeFileSync(place, `${[head, ...sections.filter(Boolean)].join('\n').trimEnd()}\n`)
+if (words.length === 0) {
+  const printed = modes.map((mode) => sections.get(mode) ?? sectionBefore(mode))
+  writeFileSync(place, `${[head, ...printed.filter(Boolean)].join('\n').trimEnd()}\n`)
+}
