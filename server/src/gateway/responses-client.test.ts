@@ -3,6 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { createOpenAI } from '@ai-sdk/openai'
+import { generateText, stepCountIs, tool } from 'ai'
 import OpenAI from 'openai'
 import { zodResponsesFunction, zodTextFormat } from 'openai/helpers/zod'
 import type { ResponseInputItem, ResponseStreamEvent } from 'openai/resources/responses/responses'
@@ -315,6 +317,35 @@ test('a client that has heard enough goes away, and the call ends', async () => 
   const waiting = openai.responses.create(scripted({ delay_ms: 60_000, say: 'late' }), { signal: controller.signal })
   controller.abort()
   await assert.rejects(waiting, OpenAI.APIUserAbortError)
+})
+
+test('the AI SDK runs its tools when it is told that nothing is stored, and else learns of it', async () => {
+  const sdk = createOpenAI({ apiKey: admin.api_key, baseURL: openai.baseURL })
+  const script = [
+    { think: 'Look it up.', say: 'One moment.', calls: [{ name: 'weather', arguments: { city: 'Rome' } }] },
+    { think: 'Sunny.', say: 'It is sunny.' },
+  ]
+  const asked: string[] = []
+  const run = (store?: boolean) =>
+    generateText({
+      model: sdk.responses('flow/scripted'),
+      prompt: JSON.stringify(script),
+      maxRetries: 0,
+      stopWhen: stepCountIs(5),
+      providerOptions: store === undefined ? {} : { openai: { store } },
+      tools: {
+        weather: tool({
+          inputSchema: z.object({ city: z.string() }),
+          execute: ({ city }) => {
+            asked.push(city)
+            return 'sunny'
+          },
+        }),
+      },
+    })
+  assert.equal((await run(false)).text, 'It is sunny.')
+  assert.deepEqual(asked, ['Rome'])
+  await assert.rejects(run(), /Flow keeps no responses\. Send the item itself; with `store: false` clients do so\./)
 })
 
 // Another provider's format.

@@ -34,23 +34,21 @@ export const callItem = (id: string, status: ItemStatus, called: Called): JsonOb
   ...called,
 })
 
-export function reasoningItem(id: string, block: Reasoning): JsonObject {
-  const sealed = sealedOf(block)
-  return {
-    id,
-    type: 'reasoning',
-    summary: block.text === '' ? [] : [{ type: 'summary_text', text: block.text }],
-    ...(sealed && { encrypted_content: sealed }),
-  }
-}
+export const reasoningItem = (id: string, block: Reasoning): JsonObject => ({
+  id,
+  type: 'reasoning',
+  summary: block.text === '' ? [] : [{ type: 'summary_text', text: block.text }],
+  encrypted_content: sealedOf(block),
+})
+
+/** One that has only begun. */
+export const emptyReasoning = (id: string): JsonObject => ({ id, type: 'reasoning', summary: [] })
 
 const OURS = 'flow:'
 
-/** All but the text, in one word. */
-function sealedOf({ signature, data, id }: Reasoning): string | undefined {
-  if (signature === undefined && data === undefined) return undefined
-  return OURS + Buffer.from(JSON.stringify({ signature, data, id })).toString('base64url')
-}
+/** All but the text, in one word. There is one even for nothing: some clients hand back no thoughts without it. */
+const sealedOf = ({ signature, data, id }: Reasoning): string =>
+  OURS + Buffer.from(JSON.stringify({ signature, data, id })).toString('base64url')
 
 /** The block that an item tells; undefined where it tells nothing. What was sealed by OpenAI is for OpenAI alone. */
 export function blockOf(text: string, sealed: string | undefined): Reasoning | undefined {
@@ -63,7 +61,7 @@ export function blockOf(text: string, sealed: string | undefined): Reasoning | u
     if (typeof value === 'string') block[name] = value
   }
 
-  return block
+  return text === '' && block.signature === undefined && block.data === undefined ? undefined : block
 }
 
 /** A client may hand back anything: what cannot be read is worth nothing, and is the provider's to miss. */

@@ -7,6 +7,7 @@ import type { About, StreamWriter } from './mouth.ts'
 import { idOf, responseOf, type State, statusOf } from './responses-answer.ts'
 import {
   callItem,
+  emptyReasoning,
   type ItemStatus,
   logprobsOf,
   messageItem,
@@ -100,7 +101,7 @@ export class ResponseWriter implements StreamWriter {
       text += this.#close('completed')
       open = { kind: 'reasoning', ...this.#place('rs'), block: { index: piece.index }, text: '' }
       this.#open = open
-      text += this.#added(open, reasoningItem(open.id, { text: '' }))
+      text += this.#added(open, emptyReasoning(open.id))
     }
     const { text: said, ...rest } = piece
     open.block = { ...open.block, ...rest }
