@@ -105,3 +105,16 @@ test('what costs more than it may is broken off', () => {
   const reader = streamPatternOf(['([a-z]{0,200}){0,5}x']).reader(new Budget(10_000_000))
   assert.throws(() => reader.push('a'.repeat(1_000_000)), /too costly/)
 })
+
+test('a reader that has ended reads another text as if it were its first', () => {
+  const draw = chance(5)
+  const readers = sources.map((source) => streamPatternOf([source]).reader(new Budget(50_000_000)))
+  for (let round = 0; round < 1_000; round += 1) {
+    const at = round % sources.length
+    const pick = () => letters[Math.floor(draw() * letters.length)]
+    const text = Array.from({ length: Math.floor(draw() * 10) }, pick).join('')
+    const spans = [...(readers[at]?.push(text) ?? []), ...(readers[at]?.end() ?? [])]
+    const matches = spans.filter(({ is_match }) => is_match).map((span) => span.text)
+    assert.deepEqual(matches, found(sources[at] ?? '', text), JSON.stringify({ source: sources[at], text }))
+  }
+})

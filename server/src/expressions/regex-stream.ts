@@ -15,6 +15,7 @@ export const SPAN_MAX = 1024
 
 /** A piece of the text, in order: a match, or what stands between. */
 export type Span = { text: string; is_match: boolean }
+/** After its end it is ready for another text. */
 export type SpanReader = { push(text: string): Span[]; end(): Span[] }
 export type StreamPattern = {
   /** Whether it is worth a reader: false is certain. */
@@ -160,6 +161,8 @@ class Reader implements SpanReader {
     const spans: Span[] = []
     this.#run(spans, true)
     this.#release(spans, this.#held.length)
+    this.#before = NONE
+    this.#ways.count = 0
     return spans
   }
 

@@ -8,7 +8,7 @@ import { blockedBy, type Findings, type Side, tooMuchFor } from './findings.ts'
 import { piiIn } from './pii.ts'
 import { Segments } from './segments.ts'
 
-/** The text comes out as it may be told. Throws a `Blocked`. */
+/** The text comes out as it may be told. Throws a `Blocked`. After its end it is ready for another text. */
 export type Filter = { push(text: string): string; end(): string }
 
 /** Of one guardrail, made once. */
@@ -20,13 +20,16 @@ export type Screener = {
   open(found: (placeholder: string, text: string) => string, budget: Budget): Filter
 }
 
+/** About as long as so many steps of a pattern. */
+const PII_COST = 100
+
 /** Undefined: it looks at a text as a whole (whole-rules.ts). */
 export function screenerOf(guardrail: Guardrail): Screener | undefined {
   const { rule } = guardrail
   if (rule.type === 'pii') {
     // As they were saved: kinds of the contract.
     const kinds = new Set(rule.kinds as PiiKind[])
-    return { guardrail, cost: 1, open: (found) => piiFilter(kinds, found) }
+    return { guardrail, cost: PII_COST, open: (found) => piiFilter(kinds, found) }
   }
   if (rule.type !== 'regex') return undefined
   const pattern = streamPatternOf(rule.patterns)

@@ -10,6 +10,9 @@ export type Side = 'input' | 'output'
 type Finding = CallRecord['findings'][number]
 type Named = Pick<Guardrail, 'name'>
 
+/** What does not fit into a header is in the trace. */
+const HEADER_MAX = 2_000
+
 /** A guardrail ends the call. */
 export class Blocked extends Refusal {}
 
@@ -26,6 +29,7 @@ export class Findings {
   get headers(): Headers {
     if (this.all.length === 0) return {}
     const told = this.all.map(({ guardrail, action, side }) => `${side}=${action}:${encodeURIComponent(guardrail)}`)
+    while (told.join(', ').length > HEADER_MAX) told.pop()
     return { 'x-flow-guardrails': told.join(', ') }
   }
 }

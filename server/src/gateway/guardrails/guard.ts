@@ -140,12 +140,11 @@ function screenTexts(
   if (screeners.length === 0) return told
   const budget = newBudget()
   const cost = screeners.reduce((sum, screener) => sum + screener.cost, 0)
-  const open = () => chainOf(screeners, side, findings, budget)
+  const chain = chainOf(screeners, side, findings, budget)
   const characters = texts.reduce((sum, text) => sum + text.length, 0)
   const atOnce = Math.max(64, Math.min(AT_ONCE_CHARACTERS, Math.floor(AT_ONCE_STEPS / cost)))
   if (characters <= atOnce) {
     for (const text of texts) {
-      const chain = open()
       const other = chain.push(text) + chain.end()
       if (other !== text) told.set(text, other)
     }
@@ -154,7 +153,6 @@ function screenTexts(
   return (async () => {
     let since = 0
     for (const text of texts) {
-      const chain = open()
       let other = ''
       for (let at = 0; at < text.length; at += atOnce) {
         other += chain.push(text.slice(at, at + atOnce))

@@ -7,7 +7,7 @@ import { newOrganization, type TestOrganization, testFlow } from '../../testing.
 import { PREFIX } from '../front.ts'
 import { openPlane } from '../open.ts'
 import type { CallRecord } from '../policy.ts'
-import { delta, END, event, openUpstream, says, streams } from '../upstream-testing.ts'
+import { delta, END, event, openUpstream, pause, says, streams } from '../upstream-testing.ts'
 
 const { platform } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
 
@@ -25,9 +25,15 @@ const plane = openPlane(platform, {
 })
 after(() => plane.close())
 
-async function post(organization: TestOrganization, path: string, body: object, headers: Record<string, string> = {}) {
+async function post(
+  organization: TestOrganization,
+  path: string,
+  body: object,
+  headers: Record<string, string> = {},
+  signal: AbortSignal | null = null,
+) {
   const authorization = `Bearer ${organization.admin.api_key}`
-  const init = { method: 'POST', headers: { authorization, 'content-type': 'application/json', ...headers } }
+  const init = { signal, method: 'POST', headers: { authorization, 'content-type': 'application/json', ...headers } }
   const response = await plane.respond(
     new Request(`http://flow.test${PREFIX}${path}`, { ...init, body: JSON.stringify(body) }),
   )
@@ -505,4 +511,47 @@ test('what is produced in front of a held part is told when it is safe, and usag
       return choices[0]?.finish_reason ?? (usage ? 'usage' : 'delta')
     })
   assert.deepEqual(order.slice(-3), ['stop', 'usage', 'done'])
+})
+
+test('a client that goes away while it is looked at is noted once, and pays for what was produced', async () => {
+  const organization = await newOrganization()
+  const rule = await block(organization, 'slow', 'export const main = async () => { for (;;); }', {
+    timeout_seconds: 3,
+  })
+  const { id: guardrail_id } = await guard(organization, { rule, action: 'block', side: 'input' })
+  const leave = async (body: object) => {
+    const before = records.length
+    const abort = new AbortController()
+    const asked = post(organization, chat, body, {}, abort.signal)
+    await pause(300)
+    abort.abort()
+    await assert.rejects(asked)
+    await pause(3_500)
+    const noted = records.slice(before)
+    assert.equal(noted.length, 1)
+    return noted[0]
+  }
+  const early = await leave(echo('hello'))
+  assert.deepEqual([early?.status, early?.usage.output], ['aborted', 0])
+  await organization.alice.gateway.guardrails.update({ guardrail_id, side: 'output' })
+  for (const stream of [false, true]) {
+    const late = await leave(echo('12345678', { stream }))
+    assert.deepEqual([late?.status, late?.usage.output], ['aborted', 2])
+  }
+})
+
+test('an answer that is blocked is kept for nobody, and an idempotency key is free again', async () => {
+  const organization = await newOrganization()
+  const { id: guardrail_id } = await guard(organization, { rule: regex, action: 'block', side: 'output' })
+  const headers = { 'x-flow-cache-seconds': '60', 'idempotency-key': 'k' }
+  const body = scripted({ say: 'top secret' })
+  for (let i = 0; i < 2; i += 1) {
+    const { status, record } = await post(organization, chat, body, headers)
+    assert.deepEqual([status, record?.cache], [400, 'miss'])
+  }
+  await organization.alice.gateway.guardrails.update({ guardrail_id, action: 'redact' })
+  const { text, response } = await post(organization, chat, body, headers)
+  assert.deepEqual([saidIn(text), response.headers.get('x-flow-cache')], ['[REDACTED]', 'miss'])
+  const again = await post(organization, chat, body, headers)
+  assert.deepEqual([again.text, again.response.headers.get('idempotent-replayed')], [text, 'true'])
 })

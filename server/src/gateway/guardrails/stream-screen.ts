@@ -17,6 +17,9 @@ import { mapArguments, mapTexts } from './texts.ts'
 /** Characters of a stream that are held back, in events to tell and in arguments that are not complete. */
 export const HELD_MAX = 4 * 1024 * 1024
 
+/** Of a stream: choices, blocks and calls, each with its texts. */
+export const LANES_MAX = 4096
+
 /** What passes as it is: a mark of the end. */
 type Mark = { mark: string }
 type Lane = { spot: Spot; filter: Filter; arguments: string; told: string }
@@ -115,6 +118,8 @@ class ScreeningLanes implements Lanes {
   readonly #strictest: Part['screeners'][number]['guardrail'] | undefined
   #waiting_characters = 0
   readonly #isCollecting: boolean
+  /** For texts that come whole. */
+  #alone: Filter | undefined
   #told_characters = 0
 
   constructor(part: Part, looking: Looking) {
@@ -143,6 +148,8 @@ class ScreeningLanes implements Lanes {
   piece(spot: Spot, text: string): string {
     let lane = this.#open.get(spot.lane)
     if (!lane) {
+      const [first] = [...this.#part.screeners, ...this.#part.wholes]
+      if (first && this.texts.size >= LANES_MAX) throw tooMuchFor(first.guardrail, 'output')
       const told = this.texts.get(spot.lane)?.told ?? ''
       lane = { spot, filter: this.#newFilter(), arguments: '', told }
       this.#open.set(spot.lane, lane)
@@ -178,8 +185,8 @@ class ScreeningLanes implements Lanes {
   }
 
   readonly #screen = (text: string): string => {
-    const filter = this.#newFilter()
-    return filter.push(text) + filter.end()
+    this.#alone ??= this.#newFilter()
+    return this.#alone.push(text) + this.#alone.end()
   }
 
   #tell(lane: Lane, text: string): string {

@@ -127,13 +127,17 @@ function cosine(a: readonly number[], b: readonly number[]): number {
   return lengthA === 0 || lengthB === 0 ? 0 : product / Math.sqrt(lengthA * lengthB)
 }
 
+/** Characters that a code block is asked about at once. */
+const ASKED_MAX = 4 * 1024 * 1024
 /** Texts that a code block rewrites one by one. */
 export const REWRITTEN_MAX = 256
 const AT_A_TIME = 4
 
 function codeOf({ action }: Guardrail, component_id: string, means: Means): WholeRule['look'] {
-  const ask = async (text: string, side: Side, asking: Asking) =>
-    answerIn(await means.run(component_id, { text, side }, asking))
+  const ask = async (text: string, side: Side, asking: Asking) => {
+    if (text.length > ASKED_MAX) throw new TooLong()
+    return answerIn(await means.run(component_id, { text, side }, asking))
+  }
   if (action !== 'redact') {
     return async ({ texts }, side, asking) => {
       if (texts.length === 0) return { is_found: false }

@@ -1,0 +1,157 @@
+/** Whatever a stream is cut into, it tells what the whole answer would: held against each other over random answers. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { GuardrailRule } from '@flow/contract/gateway-routes'
+import { chance } from '../mouths/mouths-testing.ts'
+import type { Guardrail, Policy, Route } from '../policy.ts'
+import { Blocked, Findings } from './findings.ts'
+import { createGuards, type Looking, type Part, screenAnswer } from './guard.ts'
+import { StreamScreen } from './stream-screen.ts'
+
+const draw = chance(23)
+const pick = <Value>(values: readonly Value[]): Value => values[Math.floor(draw() * values.length)] as Value
+
+const words = [
+  ...['bob@example.com', '4111 1111 1111 1111', '4111111111111112', 'DE89 3704 0044 0532 0130 00', '+49 30 1234567'],
+  ...['secret', 'top ', 'Secret', 'code-12', '34', ' ', '\n', 'the', 'x', ',', '.', '😀', 'é', '12', 'A', '请'],
+]
+const rules: GuardrailRule[] = [
+  { type: 'pii', kinds: ['email', 'credit_card', 'iban', 'phone'] },
+  { type: 'regex', patterns: ['(?i)top secret', 'code-\\d{2,4}\\b'] },
+  { type: 'regex', patterns: ['[a-z]+@', '^the.*$'] },
+  { type: 'regex', patterns: ['\\[\\w+\\]'] },
+]
+
+function partOf(action: Guardrail['action'], given: GuardrailRule[]): Part {
+  const all = given.map(
+    (rule, i): Guardrail => ({ id: `${i}`, name: `${i}`, always: true, side: 'output', action, rule }),
+  )
+  const policy = { guardrails: new Map(all.map((one) => [one.id, one])) } as unknown as Policy
+  const means = { embed: () => assert.fail(), run: () => assert.fail() }
+  const part = createGuards(means).of(policy, { guardrails: [] as string[] } as Route)?.output
+  assert.ok(part)
+  return part
+}
+
+const looking = (findings = new Findings()) => ({ side: 'output', findings }) as Looking
+
+/** Of each choice: the text, the thoughts, the arguments. */
+type Said = { content: string; reasoning_content: string; arguments: string }
+const kinds = ['content', 'reasoning_content', 'arguments'] as const
+
+function deltaOf(kind: (typeof kinds)[number], text: string) {
+  return kind === 'arguments' ? { tool_calls: [{ index: 0, function: { arguments: text } }] } : { [kind]: text }
+}
+
+/** The pieces of all texts, mixed as a stream may mix them, as events cut into packets anywhere. */
+function packetsOf(choices: Said[]): Buffer[] {
+  const lanes = choices.flatMap((said, index) => kinds.map((kind) => ({ index, kind, left: said[kind] })))
+  const events: object[] = []
+  while (lanes.some(({ left }) => left !== '')) {
+    const lane = pick(lanes.filter(({ left }) => left !== ''))
+    const length = 1 + Math.floor(draw() * 6)
+    const delta = deltaOf(lane.kind, lane.left.slice(0, length))
+    lane.left = lane.left.slice(length)
+    events.push({ choices: [{ index: lane.index, delta, finish_reason: null }] })
+  }
+  for (const index of choices.keys()) events.push({ choices: [{ index, delta: {}, finish_reason: 'stop' }] })
+  const bytes = Buffer.from(`${events.map((one) => `data: ${JSON.stringify(one)}\n\n`).join('')}data: [DONE]\n\n`)
+  const packets: Buffer[] = []
+  for (let at = 0; at < bytes.length; ) {
+    const length = 1 + Math.floor(draw() * 200)
+    packets.push(bytes.subarray(at, at + length))
+    at += length
+  }
+  return packets
+}
+
+function toldBy(text: string, count: number): Said[] {
+  const told = Array.from({ length: count }, (): Said => ({ content: '', reasoning_content: '', arguments: '' }))
+  assert.ok(text.endsWith('data: [DONE]\n\n'))
+  for (const event of text.split('\n\n').filter((one) => one.startsWith('data: {'))) {
+    for (const { index, delta } of JSON.parse(event.slice(6)).choices) {
+      const one = told[index]
+      assert.ok(one)
+      one.content += delta.content ?? ''
+      one.reasoning_content += delta.reasoning_content ?? ''
+      one.arguments += delta.tool_calls?.[0].function.arguments ?? ''
+    }
+  }
+  return told
+}
+
+const answerOf = (choices: Said[]) => ({
+  choices: choices.map(({ content, reasoning_content, arguments: given }, index) => ({
+    index,
+    message: {
+      content,
+      reasoning_content,
+      tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: given } }],
+    },
+  })),
+})
+
+const phrase = () => Array.from({ length: Math.floor(draw() * 12) }, () => pick(words)).join(pick(['', ' ']))
+const newChoice = (): Said => {
+  const given = draw() < 0.8 ? JSON.stringify({ [phrase()]: phrase(), n: 4111111111111111 }) : phrase()
+  return { content: phrase(), reasoning_content: phrase(), arguments: given }
+}
+
+test('a stream that is redacted tells what the redacted whole tells, and finds the same', () => {
+  for (let round = 0; round < 600; round += 1) {
+    const given = rules.filter(() => draw() < 0.6)
+    if (given.length === 0) continue
+    const part = partOf(pick(['redact', 'redact', 'flag']), given)
+    const choices = Array.from({ length: 1 + Math.floor(draw() * 2) }, newChoice)
+    const wholly = looking()
+    const whole = screenAnswer(part, 'chat', answerOf(choices), wholly) as ReturnType<typeof answerOf>
+    const expected = whole.choices.map(({ message }) => ({
+      content: message.content,
+      reasoning_content: message.reasoning_content,
+      arguments: message.tool_calls[0]?.function.arguments,
+    }))
+    const streamed = looking()
+    const screen = new StreamScreen(part, 'chat', streamed)
+    const text =
+      packetsOf(choices)
+        .map((packet) => screen.push(packet))
+        .join('') + (screen.end('') as string)
+    assert.deepEqual(toldBy(text, choices.length), expected, JSON.stringify({ choices, given }))
+    const names = (findings: Findings) => findings.all.map(({ guardrail }) => guardrail).sort()
+    assert.deepEqual(names(streamed.findings), names(wholly.findings))
+  }
+})
+
+test('a stream is blocked where the whole is, and what was told before has nothing of it', () => {
+  let blocked = 0
+  for (let round = 0; round < 400; round += 1) {
+    const rule = pick(rules.slice(0, 2))
+    const part = partOf('block', [rule])
+    const choices = [newChoice()]
+    const isBlocked = (work: () => unknown) => {
+      try {
+        work()
+        return false
+      } catch (thrown) {
+        assert.ok(thrown instanceof Blocked)
+        return true
+      }
+    }
+    const wholly = isBlocked(() => screenAnswer(part, 'chat', answerOf(choices), looking()))
+    const screen = new StreamScreen(part, 'chat', looking())
+    let told = ''
+    const streamed = isBlocked(() => {
+      for (const packet of packetsOf(choices)) told += screen.push(packet)
+      told += screen.end('')
+    })
+    assert.equal(streamed, wholly, JSON.stringify(choices))
+    const [before] = toldBy(`${told.replace(/data: \[DONE\]\n\n$/, '')}data: [DONE]\n\n`, 1)
+    assert.ok(before)
+    // The end of what was told is no end of a word: what was held goes on behind it.
+    if (rule.type === 'regex') for (const kind of kinds) before[kind] += 'x'
+    assert.ok(!isBlocked(() => screenAnswer(part, 'chat', answerOf([before]), looking())), JSON.stringify(before))
+    blocked += Number(wholly)
+  }
+  assert.ok(blocked > 50 && blocked < 350, `${blocked} of 400`)
+})
