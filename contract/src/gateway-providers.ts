@@ -16,6 +16,36 @@ export const ProviderName = z
   .max(63)
   .describe('The first part of its models’ ids, such as `openai` in `openai/gpt-5`. It never changes.')
 
+export const ProviderPreset = z
+  .enum([
+    'openai',
+    'anthropic',
+    'gemini',
+    'azure',
+    'bedrock',
+    'cohere',
+    'mistral',
+    'groq',
+    'deepseek',
+    'together',
+    'openrouter',
+    'xai',
+    'fireworks',
+    'cerebras',
+    'deepinfra',
+    'nvidia',
+    'sambanova',
+    'moonshot',
+    'qwen',
+    'huggingface',
+    'ollama',
+    'vllm',
+    'llama-cpp',
+    'lm-studio',
+  ])
+  .describe('A provider that is known: its name, kind and base URL need not be given.')
+export type ProviderPreset = z.infer<typeof ProviderPreset>
+
 /** A model as its provider calls it, which may have slashes in it. */
 export const ModelName = z
   .string()
@@ -69,7 +99,10 @@ const Options = z
     z.string().min(1).max(500),
   )
   .refine((options) => Object.keys(options).length <= 20, 'Give at most 20 options.')
-  .describe('What the kind needs besides: `api_version` of Azure, `region` of Bedrock.')
+  .describe(
+    'What the kind needs besides: `api_version` of Azure, `region` of Bedrock. `responses`, `completions` and `rerank` ' +
+      'of `openai` are `native` or `none`: whether the server speaks that format, where Flow does not know it.',
+  )
 
 const Models = z.array(ModelPattern).max(500).describe('Models that may be called; `*` for any ending. Empty: all.')
 const SkipTest = z.boolean().default(false).describe('Saves it without asking the provider whether the key works.')
@@ -107,6 +140,32 @@ export const GatewayProviderTest = z
   .meta({ id: 'GatewayProviderTest' })
 export type GatewayProviderTest = z.infer<typeof GatewayProviderTest>
 
+export const GatewayProviderPreset = z
+  .object({
+    preset: ProviderPreset,
+    title: z.string().describe('As people call it.'),
+    name: z.string(),
+    kind: ProviderKind,
+    base_url: z.string().nullable().describe('Null where each customer has an address of their own: see `hint`.'),
+    needs_key: z.boolean(),
+    hint: z.string().describe('What is to be given besides, and where; empty: nothing.'),
+  })
+  .meta({ id: 'GatewayProviderPreset' })
+export type GatewayProviderPreset = z.infer<typeof GatewayProviderPreset>
+
+export const DiscoveredProvider = z
+  .object({
+    preset: ProviderPreset.describe('Which server it is, as far as it tells; else the one whose usual port it has.'),
+    name: z.string().describe('A name that no provider has.'),
+    kind: ProviderKind,
+    base_url: z.string(),
+    needs_key: z.boolean().describe('It answers only to who has a key.'),
+    models: z.array(z.string()).describe('At most 1000.'),
+    provider: z.string().nullable().describe('The provider that is set up with this address already.'),
+  })
+  .meta({ id: 'DiscoveredProvider' })
+export type DiscoveredProvider = z.infer<typeof DiscoveredProvider>
+
 const provider_id = Id
 const written = { base_url: BaseUrl, headers: Headers, options: Options, models: Models }
 const REFUSED =
@@ -128,12 +187,15 @@ export const gatewayProviders = {
     path: '/gateway/providers',
     permission: 'organization.write',
     summary: 'Set up a provider. Its models can be called at once.',
-    description: 'The key is tested by asking for the list of models, then sealed; it is never answered.',
+    description:
+      'Give `name`, `kind` and `base_url`, or a `preset` that has them; what is given besides goes first. The key is ' +
+      'tested by asking for the list of models, then sealed; it is never answered.',
     creates: '/gateway/providers/{provider_id}',
     input: z.object({
-      name: ProviderName,
-      kind: ProviderKind,
-      base_url: BaseUrl,
+      preset: ProviderPreset.optional(),
+      name: ProviderName.optional(),
+      kind: ProviderKind.optional(),
+      base_url: BaseUrl.optional(),
       key: Key.optional(),
       headers: Headers.default({}),
       options: Options.default({}),
@@ -142,6 +204,28 @@ export const gatewayProviders = {
     }),
     output: GatewayProvider,
     refusals: ['CONFLICT: the name is taken, by a provider or by a route.', REFUSED, FAILED],
+  },
+  presets: {
+    method: 'GET',
+    path: '/gateway/provider-presets',
+    permission: 'solutions.read',
+    summary: 'List the providers that are known, so that nobody types addresses.',
+    input: z.object({}),
+    output: z.object({ items: z.array(GatewayProviderPreset) }),
+  },
+  discover: {
+    method: 'POST',
+    path: '/gateway/providers/discover',
+    permission: 'organization.write',
+    summary: 'Look for model servers at their usual addresses: Ollama, vLLM, llama.cpp, LM Studio.',
+    description:
+      'Only hosts that the operator has allowed by name (`FLOW_ALLOWED_HOSTS`) are asked, at the ports 11434, 8000, ' +
+      '8080 and 1234. What is found can be sent to `POST /gateway/providers` as it is: `name`, `kind`, `base_url`.',
+    input: z.object({}),
+    output: z.object({
+      servers: z.array(DiscoveredProvider),
+      asked: z.array(z.string()).describe('The addresses that were asked; none: no such host is allowed.'),
+    }),
   },
   get: {
     method: 'GET',

@@ -38,6 +38,10 @@ export const modelsOfProviders = (at: At): Promise<{ name: string; models: strin
   at.db.many<{ name: string; models: string[] }>(sql`
     select name, models from gateway_providers where organization_id = ${at.organization_id}`)
 
+export const addresses = (at: At): Promise<{ name: string; base_url: string }[]> =>
+  at.db.many<{ name: string; base_url: string }>(sql`
+    select name, base_url from gateway_providers where organization_id = ${at.organization_id}`)
+
 export type Key = { sealed: string; last_four: string | null }
 export type Tested = Pick<GatewayProvider, 'test_status' | 'test_message' | 'tested_at'>
 type Written = Pick<GatewayProvider, 'base_url' | 'headers' | 'options' | 'models'>

@@ -2,22 +2,26 @@
  *  by this process alone: for a test, and for the policy in memory. It goes to no other host than the one it was given
  *  for, so that whoever may change an address learns no key by it. */
 
-import type { FieldError, Page } from '@flow/contract/common'
+import type { Page } from '@flow/contract/common'
 import type {
   gatewayProviders as contract,
+  DiscoveredProvider,
   GatewayProvider,
+  GatewayProviderPreset,
   GatewayProviderTest,
 } from '@flow/contract/gateway-providers'
 import type { Parsed } from '@flow/contract/operation'
 import { type Context, newId } from '../../context.ts'
 import { conflict, invalid, notFound } from '../../failure.ts'
 import { addressFault } from '../../fetch.ts'
-import type { Account, ProviderKind } from '../providers/provider.ts'
+import { presets as known, presetOf } from '../providers/presets.ts'
+import type { Account } from '../providers/provider.ts'
 import { change, orTaken, settled } from './changes.ts'
+import { type Found, look, named, placesIn } from './discovery.ts'
 import { boundTo, lastFour } from './keys.ts'
 import * as store from './providers-store.ts'
 import { routesUnder, targetsAt } from './routes-store.ts'
-import { allows } from './rules.ts'
+import { allows, faultsOfOptions } from './rules.ts'
 import { assertWorks, type TestResult, testAccount } from './testing-keys.ts'
 
 type Ops = typeof contract
@@ -54,6 +58,21 @@ export const prepares = {
     const provider = await get(ctx, input)
     return testAccount(ctx.platform, { ...provider, key: await openKey(ctx, provider.id) })
   },
+  discover: (ctx: Context, _input: Parsed<Ops['discover']>): Promise<Found[]> => look(ctx.platform),
+}
+
+export const presets = async (
+  _ctx: Context,
+  _input: Parsed<Ops['presets']>,
+): Promise<{ items: GatewayProviderPreset[] }> => ({ items: known })
+
+export async function discover(
+  ctx: Context,
+  _input: Parsed<Ops['discover']>,
+  found: Found[],
+): Promise<{ servers: DiscoveredProvider[]; asked: string[] }> {
+  const asked = placesIn(ctx.platform.config.allowed_hosts).map(({ base_url }) => base_url)
+  return { servers: named(found, await store.addresses(ctx)), asked }
 }
 
 export const list = (ctx: Context, input: Parsed<Ops['list']>): Promise<Page<GatewayProvider>> => store.list(ctx, input)
@@ -93,6 +112,8 @@ export async function update(
   await change(ctx)
   const before = await get(ctx, { provider_id })
   const wanted = { ...before, ...sent }
+  const faults = faultsOfOptions(wanted.kind, wanted.options)
+  if (faults.length > 0) throw invalid(faults)
   assertKeyStays(before, wanted.base_url, key)
   await assertRoutesGoOn(ctx, wanted)
 
@@ -135,26 +156,18 @@ export async function test(ctx: Context, input: Parsed<Ops['test']>, result: Tes
 }
 
 function wantedOf(input: Parsed<Ops['create']>): Wanted {
-  const { name, kind, base_url, headers, options } = input
+  const { headers, options } = input
+  const preset = input.preset && presetOf(input.preset)
+  const { name = preset?.name, kind = preset?.kind, base_url = preset?.base_url ?? undefined } = input
   const missing = Object.entries({ name, kind, base_url }).filter(([, value]) => value === undefined)
   if (!name || !kind || !base_url) {
     throw invalid(missing.map(([field]) => ({ field, message: 'Give it, or a preset that has it.' })))
   }
   if (name === 'flow') throw conflict('The name "flow" is taken by the built-in provider. Choose another name.')
-  const faults = (needed[kind] ?? []).filter((option) => !options[option]).map(lacking(kind))
+  const faults = faultsOfOptions(kind, options)
   if (faults.length > 0) throw invalid(faults)
   return { name, kind, base_url, headers, options }
 }
-
-/** Options without which no call can be made. */
-const needed: Partial<Record<ProviderKind, string[]>> = { bedrock: ['region'] }
-
-const lacking =
-  (kind: string) =>
-  (option: string): FieldError => ({
-    field: `options.${option}`,
-    message: `A provider of the kind "${kind}" needs it.`,
-  })
 
 function assertCallable({ platform }: Context, base_url: string): void {
   const message = addressFault(platform.config, new URL(base_url))

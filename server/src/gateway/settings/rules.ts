@@ -3,10 +3,40 @@
 import type { FieldError } from '@flow/contract/common'
 import type { GatewayGuardrail, GatewayRoute } from '@flow/contract/gateway-routes'
 import { compileJsonSchema, ExpressionFault, patternOf, streamPatternOf } from '../../expressions/expressions.ts'
+import type { ProviderKind } from '../providers/provider.ts'
 
 /** Whether a provider's list of models has this one. An empty list has all. */
 export const allows = (models: readonly string[], model: string): boolean =>
   models.length === 0 || models.some((one) => (one.endsWith('*') ? model.startsWith(one.slice(0, -1)) : one === model))
+
+/** Options without which no call can be made. */
+const needed: Partial<Record<ProviderKind, string[]>> = { bedrock: ['region'] }
+
+const SPEAKS: Choices = { pattern: /^(native|none)$/, message: 'Say "native" or "none".' }
+const VERSION: Choices = {
+  pattern: /^(v1|preview|\d{4}-\d\d-\d\d(-preview)?)$/,
+  message: 'Give a date such as 2024-10-21, or "preview"; leave it out for the API without versions.',
+}
+type Choices = { pattern: RegExp; message: string }
+const choices: Partial<Record<ProviderKind, Record<string, Choices>>> = {
+  openai: { responses: SPEAKS, completions: SPEAKS, rerank: SPEAKS },
+  azure: { responses: SPEAKS, completions: SPEAKS, api_version: VERSION },
+}
+
+export function faultsOfOptions(kind: ProviderKind, options: Record<string, string>): FieldError[] {
+  const missing = (needed[kind] ?? []).filter((name) => !options[name])
+  const wrong = Object.entries(choices[kind] ?? {}).filter(([name, { pattern }]) => {
+    const value = options[name]
+    return value !== undefined && !pattern.test(value)
+  })
+  return [
+    ...missing.map((name) => ({
+      field: `options.${name}`,
+      message: `A provider of the kind "${kind}" needs it.`,
+    })),
+    ...wrong.map(([name, { message }]) => ({ field: `options.${name}`, message })),
+  ]
+}
 
 type Routing = Pick<GatewayRoute, 'strategy' | 'targets' | 'timeouts_ms' | 'hedge_after_ms' | 'guardrails'>
 
