@@ -156,7 +156,7 @@ function inferenceOf(family: Family, request: ChatRequest, isHigh: boolean, drop
   const takesSampling = family !== 'gpt' && !isHigh
   const takesStop = family !== 'gpt' && family !== 'gpt-oss'
   const fields = {
-    maxTokens: isHigh ? undefined : request.max_completion_tokens,
+    maxTokens: request.max_completion_tokens,
     temperature: takesSampling && temperature !== undefined ? Math.min(temperature, 1) : undefined,
     topP: takesSampling ? top_p : undefined,
     stopSequences: takesStop && stop?.length ? stop : undefined,
@@ -164,7 +164,6 @@ function inferenceOf(family: Family, request: ChatRequest, isHigh: boolean, drop
   if (fields.temperature !== temperature) dropped.push('temperature')
   if (fields.topP !== top_p) dropped.push('top_p')
   if (stop?.length && !takesStop) dropped.push('stop')
-  if (isHigh && request.max_completion_tokens !== undefined) dropped.push('max_completion_tokens')
 
   return filled(fields)
 }
@@ -179,7 +178,8 @@ function topKOf(family: Family, { top_k }: ChatRequest, dropped: string[]): Json
 type Thought = { fields: JsonObject; isHigh: boolean }
 const efforts = { minimal: 'low', low: 'low', medium: 'medium', high: 'high', xhigh: 'high', max: 'high' } as const
 
-/** `isHigh`: Nova thinks without a limit then, and refuses one. */
+/** `isHigh`: Nova takes no sampling then, and no limit; where there is one it thinks less, so that no more is written
+ *  than is paid for. */
 function thoughtOf(family: Family, request: ChatRequest, dropped: string[]): Thought {
   const { reasoning_effort: effort, reasoning_tokens: tokens } = request
   if (tokens) dropped.push('reasoning_tokens')
@@ -187,8 +187,11 @@ function thoughtOf(family: Family, request: ChatRequest, dropped: string[]): Tho
   const level = effort === 'none' ? undefined : efforts[effort]
   if (family === 'nova2') {
     if (!level) return { fields: { reasoningConfig: { type: 'disabled' } }, isHigh: false }
-    const reasoningConfig = { type: 'enabled', maxReasoningEffort: level }
-    return { fields: { reasoningConfig }, isHigh: level === 'high' }
+    const isLimited = level === 'high' && request.max_completion_tokens !== undefined
+    if (isLimited) dropped.push('reasoning_effort')
+    const maxReasoningEffort = isLimited ? 'medium' : level
+    const reasoningConfig = { type: 'enabled', maxReasoningEffort }
+    return { fields: { reasoningConfig }, isHigh: maxReasoningEffort === 'high' }
   }
   // It cannot be told not to think.
   if (family === 'gpt-oss') return { fields: { reasoning_effort: level ?? 'low' }, isHigh: false }
