@@ -8,7 +8,7 @@ import OpenAI from 'openai'
 import { cut, framed, openAnthropic, textIn } from './anthropic-testing.ts'
 import { type Exchange, exchangesOf, named } from './providers/exchanges-testing.ts'
 import type { StreamPiece } from './providers/provider.ts'
-import { type Answer, breaks, openUpstream, streams } from './upstream-testing.ts'
+import { type Answer, breaks, openUpstream, pause, streams } from './upstream-testing.ts'
 
 const { alice, client, baseURL, admin } = await openAnthropic()
 const upstream = await openUpstream()
@@ -143,6 +143,26 @@ test('a client that goes away ends the call at Anthropic', async () => {
   stream.abort()
   await assert.rejects(stream.finalMessage(), Anthropic.APIUserAbortError)
   await upstream.got.at(-1)?.closed
+})
+
+test('what passed is counted: what Anthropic told, and what was written until the client went', async () => {
+  upstream.answer(streams(framed(pieces)))
+  const whole = await client.messages.stream({ ...ask, model: 'claude/counted' }).finalMessage()
+  upstream.answer(streams(framed(pieces.slice(0, 5)), 60_000))
+  const stream = client.messages.stream({ ...ask, model: 'claude/counted' })
+  await new Promise((resolve) => stream.once('text', resolve))
+  stream.abort()
+  await assert.rejects(stream.finalMessage(), Anthropic.APIUserAbortError)
+  await upstream.got.at(-1)?.closed
+  const read = async () => (await alice.gateway.calls.list({ model: 'claude/counted' })).items
+  for (let i = 0; i < 200 && (await read()).length < 2; i += 1) await pause(50)
+
+  const [aborted, completed] = await read()
+  const { input_tokens, cached_tokens, cache_written_tokens, output_tokens } = completed?.usage ?? {}
+  assert.deepEqual([input_tokens, cached_tokens, cache_written_tokens, output_tokens], [132, 100, 7, 15])
+  assert.equal(textIn(whole), text.means?.text)
+  assert.deepEqual([aborted?.status, aborted?.usage.input_tokens], ['aborted', 132])
+  assert.ok((aborted?.usage.output_tokens ?? 0) > 0)
 })
 
 // Beside the messages.
