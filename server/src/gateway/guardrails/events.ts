@@ -62,11 +62,14 @@ function ofChoices(mouth: MouthName, { event, data }: StreamEvent, lanes: Lanes)
     if (rest.length === 0) return now
     // What is held comes behind what this event says, and before the end that it tells.
     const { usage: _, ...others } = data
-    rests.push({ event, data: { ...others, choices: [part(told)] } }, ...rest)
+    if (told !== '' && !isEmpty(told)) rests.push({ event, data: { ...others, choices: [part(told)] } })
+    rests.push(...rest)
     return { ...now, [field]: mouth === 'chat' ? {} : '' }
   })
   return [...rests, { event, data: { ...data, choices } }]
 }
+
+const isEmpty = (value: Json) => typeof value === 'object' && value !== null && Object.keys(value).length === 0
 
 /** The value with this text at its place, and nothing besides. */
 function placed(path: readonly Step[], text: string): Json {
