@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { listen } from '../http/listen.ts'
 import { newOrganization, testFlow } from '../testing.ts'
@@ -289,4 +290,53 @@ test('the built-in models complete, embed and rerank', async () => {
   const wrong = { model: 'flow/hash-embedding-384', input: 'a', dimensions: 8 }
   await assert.rejects(openai.embeddings.create(wrong), { status: 400, param: 'dimensions' })
   assert.equal((await rerank({ model: 'flow/echo', query: 'q', documents })).body.error.code, 'unsupported_model')
+})
+
+test('Anthropic’s client thinks and calls tools with a model that speaks OpenAI’s API, and hands back what it got', async () => {
+  const claude = new Anthropic({ apiKey: admin.api_key, baseURL: base_url.replace(/\/v1$/, ''), maxRetries: 0 })
+  const step = (delta: object, finish_reason: string | null = null) =>
+    event({ choices: [{ index: 0, delta, finish_reason }] })
+  const call = (index: number, more: object) => step({ tool_calls: [{ index, ...more }] })
+  upstream.answer(
+    streams(
+      step({ reasoning_content: 'Hm.' }),
+      step({ content: 'I look.' }),
+      call(0, { id: 'c1', type: 'function', function: { name: 'read', arguments: '' } }),
+      call(0, { function: { arguments: '{"p":' } }),
+      call(0, { function: { arguments: '"x"}' } }),
+      call(1, { id: 'c2', type: 'function', function: { name: 'now', arguments: '' } }),
+      step({}, 'tool_calls'),
+      event({ choices: [], usage: { prompt_tokens: 9, completion_tokens: 5, total_tokens: 14 } }),
+      'data: [DONE]\n\n',
+    ),
+  )
+  const tools = [{ name: 'read', input_schema: { type: 'object' as const } }]
+  const asked = { model: 'local/m', max_tokens: 100, tools, system: 'Be brief.' }
+  const first = { role: 'user' as const, content: 'Read it.' }
+  const message = await claude.messages.stream({ ...asked, messages: [first] }).finalMessage()
+  assert.deepEqual(
+    message.content.map((block) => block.type),
+    ['thinking', 'text', 'tool_use', 'tool_use'],
+  )
+  assert.deepEqual([message.stop_reason, message.usage.output_tokens], ['tool_use', 5])
+
+  upstream.answer(says('Done.'))
+  const results = ['c1', 'c2'].map((tool_use_id) => ({ type: 'tool_result' as const, tool_use_id, content: 'ok' }))
+  const answer = { role: 'assistant' as const, content: message.content }
+  await claude.messages.create({ ...asked, messages: [first, answer, { role: 'user', content: results }] })
+  assert.deepEqual(upstream.got.at(-1)?.body.messages, [
+    { role: 'system', content: 'Be brief.' },
+    first,
+    {
+      role: 'assistant',
+      content: 'I look.',
+      tool_calls: [
+        { id: 'c1', type: 'function', function: { name: 'read', arguments: '{"p":"x"}' } },
+        { id: 'c2', type: 'function', function: { name: 'now', arguments: '{}' } },
+      ],
+      reasoning_content: 'Hm.',
+    },
+    { role: 'tool', tool_call_id: 'c1', content: 'ok' },
+    { role: 'tool', tool_call_id: 'c2', content: 'ok' },
+  ])
 })

@@ -18,6 +18,8 @@ export type Traits = {
   effort: 'effort' | 'object' | 'switch' | 'none'
   /** Under which name a model's thoughts are handed back to it. */
   thoughts: 'reasoning_content' | 'reasoning_details' | 'none'
+  /** A user may not follow a tool, and the names of calls have nine letters and digits. */
+  isStrict: boolean
   /** Texts may come as a list in every role. */
   readsLists: boolean
   /** Marks of Anthropic's kind say what is cached. */
@@ -36,6 +38,7 @@ const usual: Traits = {
   tellsUsage: false,
   effort: 'effort',
   thoughts: 'reasoning_content',
+  isStrict: false,
   readsLists: false,
   hasMarks: false,
   lacks: ['responses'],
@@ -60,6 +63,7 @@ const mistral: Traits = {
   renames: [...OLD_NAMES, ['seed', 'random_seed']],
   unknown: new Set([...nobodyElses, 'user', 'name', 'logprobs', 'top_logprobs', 'logit_bias', 'top_k']),
   tellsUsage: true,
+  isStrict: true,
   effort: 'none',
   thoughts: 'none',
   lacks: ['responses', 'completions', 'rerank'],

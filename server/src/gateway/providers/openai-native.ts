@@ -11,7 +11,16 @@ import { countOf, objectOf, parsed, textOf } from './read.ts'
 
 export type Sent = (account: Account, model: string, path: string, body: JsonObject, dropped?: string[]) => Outgoing
 
-const bodyOf = ({ data }: StreamPiece): JsonObject => (data === '[DONE]' ? {} : objectOf(parsed(data)))
+const read = new WeakMap<StreamPiece, JsonObject>()
+
+/** Parsed once, however much is asked of a piece. */
+function bodyOf(piece: StreamPiece): JsonObject {
+  const known = read.get(piece)
+  if (known) return known
+  const body = piece.data === '[DONE]' ? {} : objectOf(parsed(piece.data))
+  read.set(piece, body)
+  return body
+}
 const faultOfPiece = (piece: StreamPiece): Fault | undefined => faultIn(bodyOf(piece))
 
 /** Chats and completions: chunks, the usage in one of them, and a mark at the end. */

@@ -1,6 +1,7 @@
 /** A chat from the hub as a chat completion's request (https://platform.openai.com/docs/api-reference/chat/create). The
  *  hub is nearly this format; what remains is what models refuse, and where hosts differ. */
 
+import { createHash } from 'node:crypto'
 import type { CacheMark, ChatRequest, Json, JsonObject, Message, Reasoning, ReasoningEffort, UserPart } from '../hub.ts'
 import { renamed, type Traits } from './openai-hosts.ts'
 import { filled, objectOf, parsed } from './read.ts'
@@ -136,13 +137,35 @@ function ofTokens(tokens: number | undefined): ReasoningEffort | undefined {
 
 // Messages.
 
-const messagesOf = (messages: Message[], traits: Traits): JsonObject[] =>
-  imagesShown(messages).map(({ message }) => messageOf(message, traits))
+function messagesOf(messages: Message[], traits: Traits): JsonObject[] {
+  const told = imagesShown(messages).map(({ message }) => messageOf(message, traits))
+  return traits.isStrict ? inOrder(told) : told
+}
+
+/** What a user says behind the results of tools stands at the end of the last one. */
+function inOrder(messages: JsonObject[]): JsonObject[] {
+  const told: JsonObject[] = []
+  for (const message of messages) {
+    const before = told.at(-1)
+    const isText = typeof message.content === 'string' && typeof before?.content === 'string'
+    if (before?.role === 'tool' && message.role === 'user' && isText) {
+      told[told.length - 1] = { ...before, content: `${before.content}\n\n${message.content}` }
+    } else told.push(message)
+  }
+  return told
+}
+
+/** A name of another provider's, shortened; the same each time. */
+function idOf(id: string, { isStrict }: Traits): string {
+  if (!isStrict || /^[a-zA-Z0-9]{9}$/.test(id)) return id
+  return createHash('sha256').update(id).digest('hex').slice(0, 9)
+}
 
 function messageOf(message: Message, traits: Traits): JsonObject {
   if (message.role === 'assistant') return spokenOf(message, traits)
   if (message.role === 'tool') {
-    const { tool_call_id, content } = message
+    const { content } = message
+    const tool_call_id = idOf(message.tool_call_id, traits)
     return { role: 'tool', tool_call_id, content: contentOf(content, traits) }
   }
   const name = traits.unknown.has('name') ? undefined : message.name
@@ -161,7 +184,7 @@ function spokenOf(message: Spoken, traits: Traits): JsonObject {
     content: content === undefined || content === null ? null : contentOf(content, traits),
     refusal: refusal ?? undefined,
     name: traits.unknown.has('name') ? undefined : message.name,
-    tool_calls: tool_calls?.length ? tool_calls : undefined,
+    tool_calls: tool_calls?.length ? tool_calls.map((call) => ({ ...call, id: idOf(call.id, traits) })) : undefined,
     ...thoughtsOf(reasoning, traits),
   })
 }

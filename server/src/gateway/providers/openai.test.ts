@@ -168,6 +168,46 @@ test('images in a tool’s result are shown by the user, behind all results', ()
   ])
 })
 
+test('images in a result are told with what the user says next', () => {
+  const image = { type: 'image_url' as const, image_url: { url: 'data:image/png;base64,AA==' } }
+  const call = { id: 'a', type: 'function' as const, function: { name: 'shot', arguments: '{}' } }
+  const { messages } = bodyOf({
+    messages: [
+      { role: 'assistant', tool_calls: [call] },
+      { role: 'tool', tool_call_id: 'a', content: [image] },
+      { role: 'user', content: 'And?' },
+    ],
+  })
+  const text = (said: string) => ({ type: 'text', text: said })
+  assert.deepEqual((messages as JsonObject[]).slice(1), [
+    { role: 'tool', tool_call_id: 'a', content: '' },
+    { role: 'user', content: [text('Images in the result of a:'), image, text('And?')] },
+  ])
+})
+
+test('Mistral reads a conversation that began elsewhere: its order and its names of calls', () => {
+  const calls = ['toolu_01A09q90qw90lq917835lq9', 'abcDEF123'].map((id) => ({
+    ...{ id, type: 'function' as const, function: { name: 'look', arguments: '{}' } },
+  }))
+  const asked = [
+    { role: 'user' as const, content: 'Look.' },
+    { role: 'assistant' as const, tool_calls: calls },
+    ...calls.map(({ id }) => ({ role: 'tool' as const, tool_call_id: id, content: 'seen' })),
+    { role: 'user' as const, content: 'And?' },
+  ]
+  const [, spoken, first, second, ...rest] = bodyOf({ messages: asked }, at(MISTRAL)).messages as JsonObject[]
+  const ids = ((spoken?.tool_calls ?? []) as JsonObject[]).map(({ id }) => String(id))
+  assert.ok(ids.every((id) => /^[a-zA-Z0-9]{9}$/.test(id)))
+  assert.deepEqual([first?.tool_call_id, second?.tool_call_id], ids)
+  assert.equal(ids[1], 'abcDEF123')
+  assert.deepEqual([first?.content, second?.content, rest], ['seen', 'seen\n\nAnd?', []])
+  assert.deepEqual(bodyOf({ messages: asked }, at(VLLM)).messages, [
+    asked[0],
+    { ...asked[1], content: null },
+    ...asked.slice(2),
+  ])
+})
+
 test('what a client of another format asks for besides is named as left out, and nothing of it is sent', () => {
   const asked = { ...plainRequest, mouth: 'messages' as const, others: { container: 'x' } }
   const outgoing = openai.chat?.request(account, 'gpt-4.1', asked)

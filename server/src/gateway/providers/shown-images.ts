@@ -1,7 +1,7 @@
 /** For formats whose results of tools are texts: images in a result are told by the user, behind all results of that
  *  turn. */
 
-import type { ImagePart, Message, TextPart } from '../hub.ts'
+import type { ImagePart, Message, TextPart, UserPart } from '../hub.ts'
 
 /** `at` is the place in what the client sent. */
 export type Placed = { message: Message; at: number }
@@ -9,21 +9,30 @@ export type Placed = { message: Message; at: number }
 export function imagesShown(messages: Message[]): Placed[] {
   const placed: Placed[] = []
   let images: (TextPart | ImagePart)[] = []
-  const show = (at: number) => {
-    if (images.length > 0) placed.push({ message: { role: 'user', content: images }, at })
-    images = []
-  }
   for (const [at, message] of messages.entries()) {
-    if (message.role !== 'tool') show(at - 1)
-    if (message.role !== 'tool' || typeof message.content === 'string') {
-      placed.push({ message, at })
+    if (message.role === 'tool') {
+      const { content } = message
+      const parts = typeof content === 'string' ? [] : content
+      const own = parts.filter((part) => part.type === 'image_url')
+      const texts = parts.filter((part) => part.type === 'text')
+      placed.push({ message: own.length > 0 ? { ...message, content: texts } : message, at })
+      if (own.length > 0)
+        images.push({ type: 'text', text: `Images in the result of ${message.tool_call_id}:` }, ...own)
       continue
     }
-    const texts = message.content.filter((part) => part.type === 'text')
-    const own = message.content.filter((part) => part.type === 'image_url')
-    placed.push({ message: { ...message, content: texts }, at })
-    if (own.length > 0) images.push({ type: 'text', text: `Images in the result of ${message.tool_call_id}:` }, ...own)
+    // Not every model reads two messages of a user one after the other.
+    if (images.length > 0 && message.role === 'user') placed.push({ message: withImages(message, images), at })
+    else placed.push(...shown(images, at - 1), { message, at })
+    images = []
   }
-  show(messages.length - 1)
-  return placed
+  return [...placed, ...shown(images, messages.length - 1)]
+}
+
+const shown = (images: (TextPart | ImagePart)[], at: number): Placed[] =>
+  images.length === 0 ? [] : [{ message: { role: 'user', content: images }, at }]
+
+function withImages(message: Extract<Message, { role: 'user' }>, images: (TextPart | ImagePart)[]): Message {
+  const { content } = message
+  const own: UserPart[] = typeof content === 'string' ? [{ type: 'text', text: content }] : content
+  return { ...message, content: [...images, ...own] }
 }
