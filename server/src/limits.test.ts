@@ -71,7 +71,7 @@ test('the limits that are written down are those that hold', () => {
     `| answer kept for an idempotency key | ${mebi(KEPT_BYTES_MAX)}B,`,
     `| answers in the cache | ${mebi(CACHED_ANSWER_BYTES_MAX)}B each, ${mebi(CACHED_BYTES_MAX)}B in each process |`,
     `| content kept with a trace | ${mebi(CONTENT_BYTES_MAX)}B of what was asked,`,
-    `| calls that wait to be written, while the database is away | ${number(journalLimits.calls)} in a process, ${mebi(journalLimits.characters)} characters of what was said |`,
+    `those that were refused: ${number(journalLimits.calls)}, ${mebi(journalLimits.characters)} characters |`,
     `| spans of calls that wait for the collector | ${number(spanLimits.spans)} in a process, of ${mebi(spanLimits.characters)} characters together;`,
     `| timers | ${number(sandbox.timers)}, of them ${number(sandbox.timers_pending)} at a time |`,
   ]

@@ -1,6 +1,7 @@
-/** What is written of calls when they are over, on its way into the database: in batches, a moment later, so that no
- *  call waits for it. What waits is bounded. While the database is away the contents of calls are let go first, then
- *  calls, which is logged; what the process had not written when it was killed is lost. */
+/** Calls that had no leave, on their way into the database: in batches, a moment later. They cost nothing, so their
+ *  traces may get lost: those that had leave are written together with what they cost (governor/till.ts). What waits is
+ *  bounded. While the database is away the contents of calls are let go first, then calls, which is logged; what the
+ *  process had not written when it was killed is lost. */
 
 import type { Platform } from '../context.ts'
 import { DatabaseUnavailable } from '../db/faults.ts'

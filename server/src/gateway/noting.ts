@@ -54,18 +54,21 @@ export function recordOf(
       model: errand.stop.model,
       http_status,
       fault: fault && (fault.code ?? fault.type),
-      started_ms: began - asked.began,
-      duration_ms,
+      started_ms: micro(began - asked.began),
+      duration_ms: micro(duration_ms),
     })),
     started_at: call.started_at,
-    first_chunk_ms: winner?.first_chunk_ms ?? null,
-    duration_ms: performance.now() - asked.began,
+    first_chunk_ms: typeof winner?.first_chunk_ms === 'number' ? micro(winner.first_chunk_ms) : null,
+    duration_ms: micro(performance.now() - asked.began),
     traceparent: traceparentOf(asked) ?? null,
     request: isKept ? hidden(promptKept(call), call) : null,
     answer: isKept && call.told.length > 0 ? hidden(answerKept(call), call) : null,
     findings: call.watch?.findings.all ?? [],
   }
 }
+
+/** Milliseconds to a thousandth. */
+const micro = (ms: number): number => Math.round(ms * 1000) / 1000
 
 export function usageOf({ wish }: Call, counted: Counted | undefined): Pick<CallRecord, 'usage' | 'is_estimated'> {
   if (!counted) return { usage: nothing, is_estimated: false }
