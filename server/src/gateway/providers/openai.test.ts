@@ -10,6 +10,7 @@ import { chunksOf, type Exchange, exchangesOf, named, understoodOf } from './exc
 import { openai } from './openai.ts'
 import { callOptionsOf, opinionOf, opinionOfStream, recording } from './oracle-testing.ts'
 import { type Account, type Native, ProviderFault, type StreamPiece } from './provider.ts'
+import { listingIn } from './read.ts'
 
 const account: Account = {
   kind: 'openai',
@@ -361,7 +362,9 @@ test('models are listed, also where the list has no wrapping, and what is no lis
     { id: 'gpt-4.1', created: 5 },
     { id: 'x', created: null },
   ])
+  assert.deepEqual(answer(listingIn('[{"id":"x"}]')), [{ id: 'x', created: null }])
   assert.throws(() => answer({ hello: 'world' }))
+  assert.throws(() => answer(listingIn('<html>')))
 })
 
 // Azure.

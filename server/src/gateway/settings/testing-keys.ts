@@ -21,7 +21,11 @@ type Parts = Pick<Platform, 'fetch' | 'clock'>
 export async function testAccount(platform: Parts, account: Account): Promise<TestResult> {
   const began = performance.now()
   const told = await modelsOf(platform, account).then(
-    (models) => ({ status: 'success' as const, message: countOf(models), models: models.slice(0, MODELS_MAX) }),
+    (models) => ({
+      status: 'success' as const,
+      message: countOf(account, models),
+      models: models.slice(0, MODELS_MAX),
+    }),
     (thrown: unknown) => ({ status: 'failed' as const, models: [], ...reasonOf(thrown, account) }),
   )
   const duration_ms = Math.round(performance.now() - began)
@@ -89,9 +93,8 @@ function withoutKey(message: string, { key }: Account): string {
   return parts.reduce((text, part) => text.replaceAll(part, '…'), message).slice(0, MESSAGE_MAX)
 }
 
-const countOf = (models: string[]) => {
-  if (models.length === 0) return 'The key works.'
-  return models.length === 1
-    ? 'The key works; it may call one model.'
-    : `The key works; it may call ${models.length} models.`
+function countOf({ key }: Account, models: string[]): string {
+  const works = key === null ? 'It answers' : 'The key works'
+  if (models.length === 0) return `${works}.`
+  return models.length === 1 ? `${works}; one model may be called.` : `${works}; ${models.length} models may be called.`
 }
