@@ -3,6 +3,7 @@
  *  understand stands in the exchange. */
 
 import type { PlatformClient } from '@flow/sdk'
+import { EventStreamCodec } from '@smithy/eventstream-codec'
 import type { Json } from './hub.ts'
 import { type Exchange, exchangesOf, type Understood } from './providers/exchanges-testing.ts'
 import type { ProviderKind } from './providers/provider.ts'
@@ -27,17 +28,43 @@ export type Case = {
 
 type Replay = {
   exchanges: string
+  /** Behind the origin. */
   path: string
   options?: Record<string, string>
-  event(type: string | null, data: string): string
+  key?: string
+  framing?: 'aws'
+  /** Behind the last piece. */
+  end?: string
 }
-const sse = (type: string | null, data: string) => `${type ? `event: ${type}\n` : ''}data: ${data}\n\n`
 
 const kinds: Partial<Record<Kind, Replay>> = {
-  openai: { exchanges: 'openai', path: '/v1', event: sse },
-  azure: { exchanges: 'openai', path: '', options: { api_version: '2024-10-21' }, event: sse },
-  anthropic: { exchanges: 'anthropic', path: '/v1', event: sse },
-  gemini: { exchanges: 'gemini', path: '/v1beta', event: sse },
+  openai: { exchanges: 'openai', path: '/v1', end: 'data: [DONE]\n\n' },
+  azure: { exchanges: 'openai', path: '', options: { api_version: '2024-10-21' }, end: 'data: [DONE]\n\n' },
+  anthropic: { exchanges: 'anthropic', path: '/v1' },
+  gemini: { exchanges: 'gemini', path: '/v1beta' },
+  cohere: { exchanges: 'cohere', path: '' },
+  bedrock: {
+    exchanges: 'bedrock',
+    path: '',
+    key: 'AKIDEXAMPLE:secret',
+    framing: 'aws',
+    options: { region: 'eu-west-1' },
+  },
+}
+
+const sse = (type: string | null, data: string) => `${type ? `event: ${type}\n` : ''}data: ${data}\n\n`
+const codec = new EventStreamCodec(
+  (bytes) => Buffer.from(bytes as Uint8Array).toString(),
+  (text) => Buffer.from(text),
+)
+const frame = (type: string | null, data: string) => {
+  const [text, kind] = ['string' as const, type?.endsWith('Exception') ? 'exception' : 'event']
+  const headers = {
+    [`:${kind}-type`]: { type: text, value: type ?? '' },
+    ':message-type': { type: text, value: kind },
+    ':content-type': { type: text, value: 'application/json' },
+  }
+  return codec.encode({ headers, body: Buffer.from(data) })
 }
 
 /** How a refusal of the provider reaches the client: what it says of our key is no word about the client's. */
@@ -79,18 +106,19 @@ export async function replayEverything(alice: PlatformClient): Promise<{ cases: 
           .writeHead(status, { 'content-type': type, ...headers })
           .end(text === undefined ? JSON.stringify(whole) : text)
       }
-      response.writeHead(200, { 'content-type': 'text/event-stream' })
-      for (const { event, data } of pieces) response.write(kind.event(event, data))
-      return response.end(kind.exchanges === 'openai' ? 'data: [DONE]\n\n' : '')
+      const type = kind.framing === 'aws' ? 'application/vnd.amazon.eventstream' : 'text/event-stream'
+      response.writeHead(200, { 'content-type': type })
+      for (const { event, data } of pieces) response.write((kind.framing === 'aws' ? frame : sse)(event, data))
+      return response.end(kind.end ?? '')
     })
     upstreams.push(upstream)
     const base_url = `${upstream.base_url}${kind.path}`
-    const { options } = kind
+    const { options, key = 'k' } = kind
     await alice.gateway.providers.create({
       name,
       kind: name,
       base_url,
-      key: 'k',
+      key,
       skip_test: true,
       ...(options && { options }),
     })
