@@ -21,16 +21,18 @@ const mouths: Record<string, string> = {
   '/rerank': 'rerank',
   '/models': 'models',
   '/responses': 'responses',
+  '/messages': 'messages',
 }
 
 /** Fails with what differs. A stream may have been given up in the middle; what came until then counts. */
 export function checkHeard({ path, status, type, text, isWhole }: Heard): void {
   if (!isWhole && !type.startsWith('text/event-stream')) return
+  const [, , end = ''] = /^(.*\/gateway\/v1)?(\/[^?]*)/.exec(path) ?? []
+  const isAnthropic = end === '/messages'
   if (status >= 400) {
-    assertReference('error', JSON.parse(text))
+    assertReference(isAnthropic ? 'messages.error' : 'error', JSON.parse(text))
     return
   }
-  const [, , end = ''] = /^(.*\/gateway\/v1)?(\/[^?]*)/.exec(path) ?? []
   const mouth = end.startsWith('/models/') ? 'models' : mouths[end]
   assert.ok(mouth, `Nothing is known of ${path}.`)
   if (!type.startsWith('text/event-stream')) {
@@ -42,8 +44,9 @@ export function checkHeard({ path, status, type, text, isWhole }: Heard): void {
   for (const { data } of eventsOf(text.slice(0, text.lastIndexOf('\n\n') + 2))) {
     if (data === '[DONE]') continue
     const value: unknown = JSON.parse(data)
-    const isError = typeof value === 'object' && value !== null && 'error' in value
-    const piece = mouth === 'responses' ? 'responses.event' : (`${mouth}.chunk` as ReferenceName)
+    const isEvent = mouth === 'responses' || isAnthropic
+    const isError = !isEvent && typeof value === 'object' && value !== null && 'error' in value
+    const piece = `${mouth}.${isEvent ? 'event' : 'chunk'}` as ReferenceName
     assertReference(isError ? 'error' : piece, value)
   }
 }
