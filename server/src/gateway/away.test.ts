@@ -7,13 +7,15 @@ import { openAuthTest } from '../auth/testing.ts'
 import { openAccount } from '../billing/billing.ts'
 import type { Platform } from '../context.ts'
 import { mintKey } from '../keys/keys.ts'
+import { openTelemetry } from '../telemetry/telemetry.ts'
 import { PREFIX } from './front.ts'
 import { openPlane } from './open.ts'
 import type { Ticket } from './policy.ts'
 
 const t = await openAuthTest()
 const { signal: stopping } = new AbortController()
-const platform: Platform = { ...t.platform, stopping }
+const telemetry = openTelemetry({ ...t.platform, config: { otlp_headers: {} } })
+const platform: Platform = { ...t.platform, stopping, telemetry }
 
 /** A member's key. */
 async function newKey(person?: Awaited<ReturnType<typeof t.newPerson>>): Promise<string> {
