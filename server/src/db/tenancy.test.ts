@@ -38,6 +38,23 @@ for (const database of databases) {
     assert.ok([...our, ...their].every((name) => all.includes(name)))
   })
 
+  test(`${mode}: the platform changes a row that somebody else is changing`, async () => {
+    const { ours } = await newTenants()
+    const rename = (db: Db, name: string) =>
+      db.run(sql`
+      update things t set name = w.name from (values (${ours}::uuid, ${name}::text)) as w (organization_id, name)
+      where t.organization_id = w.organization_id`)
+    let later: Promise<number> | undefined
+    await database.platform.tx(async (db) => {
+      await rename(db, 'first')
+      later = database.platform.tx((other) => rename(other, 'second'))
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    })
+    assert.equal(await later, 1)
+    const names = await database.platform.many(sql`select name from things where organization_id = ${ours}`)
+    assert.deepEqual(names, [{ name: 'second' }])
+  })
+
   test(`${mode}: nobody writes, changes or removes another's rows`, async () => {
     const { ours, theirs, us, them, insert } = await newTenants()
     await assert.rejects(insert(us, theirs, 'planted'), { code: '42501' })

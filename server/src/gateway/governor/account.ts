@@ -12,7 +12,7 @@ import type { Taker } from './takes.ts'
 
 /** Spending of so many seconds is leased ahead. */
 const AHEAD_SECONDS = 30
-/** At the beginning, calls like the first one. */
+/** At the beginning, calls like the first one; where a budget is hard, what is set aside for one is a lot by itself. */
 const FIRST_CALLS = 4
 /** Two rounds within this time: the next one takes twice as much. */
 const SOON_MS = 1_000
@@ -53,7 +53,10 @@ export class Account implements Taker {
   #isClosing = false
   /** It is only looked up what all processes have used. */
   #isLookedUp = false
-  #since = 0
+  #settled = 0
+  #written = 0
+  /** What of ours was written when it was last asked what is used. */
+  #known = 0
   #rate = 0
   #spent = 0
   #asked_at = Number.NEGATIVE_INFINITY
@@ -93,17 +96,22 @@ export class Account implements Taker {
     this.reserved -= reserved
     this.unwritten += cost
     this.#spent += cost
-    this.#since += cost
+    this.#settled += cost
   }
 
   /** What is used of a budget now, as far as it is known here. */
   usedOf(purse: Purse): number {
-    return (purse.since === firstDayOf(purse.budget.period, this.#clock.now().getTime()) ? purse.used : 0) + this.#since
+    return (
+      (purse.since === firstDayOf(purse.budget.period, this.#clock.now().getTime()) ? purse.used : 0) +
+      this.#settled -
+      this.#known
+    )
   }
 
   written(cost: number): void {
     this.unwritten -= cost
     this.lease -= cost
+    this.#written += cost
   }
 
   /** So much more is needed by somebody. */
@@ -170,12 +178,12 @@ export class Account implements Taker {
     this.#isLookedUp = false
     const { purses } = this
     const told = purses.map(this.#told)
-    const since = this.#since
+    const written = this.#written
     const granted = await store.takeMoney(db, row, told, { need, want, give_back })
     return () => {
       this.lease += granted.granted
       this.rest = granted.rest
-      this.#since -= since
+      this.#known = written
       for (const [i, purse] of purses.entries()) {
         purse.used = granted.used[i] ?? 0
         purse.since = told[i]?.since ?? ''
@@ -189,7 +197,8 @@ export class Account implements Taker {
   #more(need: number): number {
     const now = performance.now()
     const before = now - this.#asked_at < SOON_MS ? this.#chunk * 2 : this.#chunk
-    this.#chunk = Math.ceil(Math.max(before, need * FIRST_CALLS, this.#rate * AHEAD_SECONDS))
+    const first = this.#isHard ? need : need * FIRST_CALLS
+    this.#chunk = Math.ceil(Math.max(before, first, this.#rate * AHEAD_SECONDS))
     this.#asked_at = now
     return this.#chunk
   }

@@ -78,7 +78,8 @@ export function openHolder(
   let beating: Promise<void> | undefined
   const timer = setInterval(() => {
     beating ??= beat()
-      .catch(() => {
+      .catch((err: unknown) => {
+        log.warn({ err }, 'the database does not answer; calls go on from what is leased')
         reached_since = undefined
       })
       .finally(() => {
@@ -112,7 +113,7 @@ export function openHolder(
 }
 
 /** What these had leased and not settled is spent; the rest of what they had is free. */
-async function bury(db: Db, clock: Clock, gone: { id: string }[]): Promise<void> {
+export async function bury(db: Db, clock: Clock, gone: { id: string }[]): Promise<void> {
   const now = clock.now().toISOString()
   const day = now.slice(0, 10)
   for (const { id } of gone) {

@@ -43,7 +43,7 @@ export type AccountRow = {
 export type Purse = { kind: string; subject_id: string; since: string; nanocredits: number; is_hard: boolean }
 export type Granted = { granted: number; rest: number | null; used: number[] }
 
-/** Takes as much as is wanted, and no more than a quarter of what is left where less will do: others want some, too. */
+/** Takes as much as is wanted, and no more than an eighth of what is left where less will do: others want some, too. */
 export const takeMoney = (
   db: Db,
   it: AccountRow,
@@ -71,7 +71,7 @@ export const takeMoney = (
     room as (select min(nanocredits - used - leased) + ${give_back}::bigint as rest from purse where is_hard),
     share as (
       select rest, case when rest is null then ${want}::bigint
-        else greatest(0, least(rest, ${want}::bigint, greatest(${need}::bigint, floor(rest / 4))))::bigint end as granted
+        else greatest(0, least(rest, ${want}::bigint, greatest(${need}::bigint, floor(rest / 8))))::bigint end as granted
       from room),
     taken as (
       insert into gateway_leases as l (organization_id, holder_id, account, workspace_id, user_id, key_id, model,
