@@ -96,7 +96,7 @@ export async function startServer(more: Record<string, string> = {}): Promise<Ru
 }
 
 async function ready(url: string, child: ChildProcess): Promise<void> {
-  for (let tries = 0; tries < 600; tries += 1) {
+  for (let tries = 0; tries < 1_200; tries += 1) {
     if (
       await fetch(`${url}/readyz`).then(
         (answer) => answer.ok,
@@ -107,7 +107,7 @@ async function ready(url: string, child: ChildProcess): Promise<void> {
     if (child.exitCode !== null) throw new Error(`the server ended at its start with ${child.exitCode}`)
     await new Promise((go) => setTimeout(go, 50))
   }
-  throw new Error('the server was not ready within 30 seconds')
+  throw new Error('the server was not ready within 60 seconds')
 }
 
 export function freePort(): Promise<number> {

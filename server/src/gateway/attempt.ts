@@ -2,6 +2,7 @@
  *  decides nothing: whether another one follows is the call's matter. It is over once, by an answer, the end of its
  *  stream, a fault, or because its call gave it up. */
 
+import { isUtf8 } from 'node:buffer'
 import type { AnswerHeaders, Flight, Landing, Send } from './forward.ts'
 import type { Fault } from './hub.ts'
 import type { Timeouts } from './policy.ts'
@@ -138,6 +139,7 @@ export class Attempt implements Landing {
         this.#finish()
         return errand.ended(this, last)
       }
+      if (!isUtf8(bytes)) throw broken(`${this.#name} answered with what is no UTF-8.`, 'upstream_malformed')
       const more = errand.way.next?.(bytes)
       if (more) {
         this.#bytes = []

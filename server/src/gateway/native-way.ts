@@ -1,6 +1,7 @@
 /** The way of a call whose format the provider speaks by itself. Bytes pass as they came, cut at the ends of events. A
  *  chunk is read only when a cheap look finds usage, an error or an end in it, or when it does not look like JSON. */
 
+import { isUtf8 } from 'node:buffer'
 import type { Fault, JsonObject, MouthName, Usage } from './hub.ts'
 import { isPlain, textIn, writtenIn } from './look.ts'
 import { broken, interrupted } from './providers/faults.ts'
@@ -117,7 +118,7 @@ class NativePassage implements Passage {
     const { bytes, deltas } = writtenIn(this.#wish.mouth, text)
     this.#text_bytes += bytes
     this.#deltas += deltas
-    const told = isPlain(this.#wish.mouth, text) ? events : this.#look(events)
+    const told = isPlain(this.#wish.mouth, text) && isUtf8(events) ? events : this.#look(events)
     if (told.length > 0) {
       this.#hasSaid = true
       this.#last = text

@@ -4,6 +4,7 @@
  *
  *  Bytes are cut at line ends, which are never part of a longer UTF-8 character; so what is decoded is always whole. */
 
+import { isUtf8 } from 'node:buffer'
 import type { StreamPiece } from './providers/provider.ts'
 
 const LF = 0x0a
@@ -101,7 +102,7 @@ export class EventReader {
     let start = 0
     for (let at = seen; at < all.length; at += 1) {
       if (all[at] !== LF && all[at] !== CR) continue
-      this.#line(all.toString('utf8', start, at), pieces)
+      this.#line(textOf(all.subarray(start, at)), pieces)
       if (all[at] === CR) {
         if (at + 1 === all.length) this.#skipsLf = true
         if (all[at + 1] === LF) at += 1
@@ -142,6 +143,9 @@ export class EventReader {
     this.#length = 0
   }
 }
+
+/** What is no UTF-8 is no JSON either, as whoever reads the event will say. */
+const textOf = (line: Buffer): string => (isUtf8(line) ? line.toString() : 'data: \ufffd')
 
 /** The events of bytes that hold whole ones, each with its empty line. */
 export function eventsOf(bytes: Buffer): Buffer[] {

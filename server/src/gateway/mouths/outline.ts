@@ -61,8 +61,10 @@ export function outlineOf(mouth: MouthName, body: Json): Outline {
   const sizes: Sizes = { bytes: 0, tokens: PREAMBLE_TOKENS, image: imageTokensOf(model) }
   for (const name in body) {
     const value = body[name]
-    if (UNREAD.has(name) || typeof value === 'number' || typeof value === 'boolean') continue
-    measure(value, PLAIN.has(name), 1, sizes)
+    if (typeof value === 'number' || typeof value === 'boolean') continue
+    // What is not counted is bounded in its depth all the same.
+    if (UNREAD.has(name)) measure(value, false, 1, { ...sizes })
+    else measure(value, PLAIN.has(name), 1, sizes)
   }
   if (body.tools || body.functions) sizes.tokens += TOOLS_TOKENS
   if (goesOn(body)) sizes.tokens += FOREIGN_TURNS_TOKENS

@@ -39,10 +39,13 @@ export const broken = (message: string, code: string) =>
 export const interrupted = (provider: string) =>
   broken(`${provider} ended the stream before the answer was complete.`, 'stream_interrupted')
 
-/** `Retry-After` in seconds; its other form, a date, is given by none of the providers and is left unread. */
+/** `Retry-After` in seconds. */
 export function retryAfterOf(headers: Record<string, string | undefined>): number | undefined {
   const milliseconds = Number(headers['retry-after-ms'] ?? Number.NaN)
   if (milliseconds >= 0) return Math.ceil(milliseconds / 1000)
-  const seconds = Number(headers['retry-after'] ?? Number.NaN)
-  return seconds >= 0 ? Math.ceil(seconds) : undefined
+  const told = headers['retry-after'] ?? ''
+  if (/^\d+(\.\d+)?$/.test(told)) return Math.ceil(Number(told))
+  // A date is meant by the provider's clock, not by ours.
+  const ms = told.endsWith('GMT') ? Date.parse(told) - Date.parse(headers.date ?? '') : Number.NaN
+  return Number.isNaN(ms) ? undefined : Math.max(0, Math.ceil(ms / 1000))
 }
