@@ -18,7 +18,7 @@ import { type Era, openTill } from './till.ts'
 
 const LOOK_MS = 1_000
 /** So long a call waits for what it lacks. */
-const WAIT_MS = 5_000
+const WAIT_MS = 3_000
 const CLOSE_MS = 5_000
 
 export type OpenGovernor = Governor & { close(): Promise<void> }
@@ -59,6 +59,7 @@ export function openGovernor(platform: Pick<Platform, 'database' | 'log' | 'cloc
     let lacking = first
     for (let rounds = 1; ; rounds += 1) {
       const isHere = await within(Promise.all(lacking.map((taker) => takes.round(taker))))
+      if (!isHere) for (const taker of lacking) taker.failed()
       const plan = bookOf(policy).planOf(policy, caller)
       const held = reserve(plan, estimates, now(), rounds)
       if (!('lacking' in held)) return ticketOf(plan, held)

@@ -152,11 +152,12 @@ export const leasesOf = (db: Db, holder_id: string): Promise<(AccountRow & { nan
     select organization_id, holder_id, account, workspace_id, user_id, key_id, model, nanocredits
     from gateway_leases where holder_id = ${holder_id} for update`)
 
-/** Everything that the process had is free again. */
+/** Everything that the process had is free again. Its own row goes first: whoever takes something in its name holds it,
+ *  and is waited for. */
 export async function removeHolder(db: Db, id: string): Promise<void> {
+  await db.send(sql`delete from gateway_holders where id = ${id}`)
   await db.send(sql`delete from gateway_leases where holder_id = ${id}`)
   await db.send(sql`delete from gateway_slots where holder_id = ${id}`)
-  await db.send(sql`delete from gateway_holders where id = ${id}`)
 }
 
 /** One row for each of them in a statement. */

@@ -183,8 +183,7 @@ const NAME_MAX = 300
 async function spend(db: Db, holder_id: string, batch: Entry[]): Promise<void> {
   const leases = new Map<string, { organization_id: string; account: string; nanocredits: number }>()
   const sums = new Map<string, store.Spent>()
-  for (const { record, model, nanocredits, accounts, settled_at } of batch) {
-    if (nanocredits === 0) continue
+  for (const { record, model, nanocredits, accounts, settled_at } of together(batch)) {
     for (const { organization_id, name } of accounts) {
       const key = `${organization_id} ${name}`
       const sum = leases.get(key)
@@ -200,4 +199,22 @@ async function spend(db: Db, holder_id: string, batch: Entry[]): Promise<void> {
   }
   if (leases.size > 0) await store.settleLeases(db, holder_id, [...leases.values()])
   if (sums.size > 0) await store.addSpend(db, [...sums.values()])
+}
+
+/** Calls in a row that the same caller made of the same model on the same day, as one: there are few others. */
+function together(batch: Entry[]): Settling[] {
+  const all: Settling[] = []
+  for (const one of batch) {
+    if (one.nanocredits === 0) continue
+    const last = all.at(-1)
+    const isSame =
+      last?.record.caller === one.record.caller &&
+      last.model === one.model &&
+      last.accounts.length === one.accounts.length &&
+      last.accounts.every((account, i) => account === one.accounts[i]) &&
+      last.settled_at.slice(0, 10) === one.settled_at.slice(0, 10)
+    if (last && isSame) last.nanocredits += one.nanocredits
+    else all.push({ ...one })
+  }
+  return all
 }
