@@ -5,6 +5,7 @@
  *  that is measured; once they are code blocks, which is the sandbox, too.
  *
  *  Who asks is in the process that runs: a request is one transaction, without its HTTP (see triggers.ts for that).
+ *  Seconds depend on what else the machine does; what an execution costs in processor and commits hardly does.
  *  BENCH_SECONDS says how long each is measured. */
 
 import { execFile } from 'node:child_process'
@@ -47,6 +48,7 @@ async function onEmbedded(): Promise<Rows> {
   try {
     const { ids } = await flow.ask('prepare', null)
     await drain('embedded', flow, ids)
+    await costs('embedded', flow, ids)
     return await series(AT_A_TIME, async (many) => [...(await grounds(flow, many)), ...(await ours([flow], ids, many))])
   } finally {
     await flow.stop()
@@ -65,7 +67,8 @@ async function onServer(server: Server): Promise<Rows> {
     if (!first) return {}
     const { who, ids } = await first.ask('prepare', null)
     await drain('PostgreSQL', first, ids)
-    const alone = await series(AT_A_TIME, async (many) => [
+    await costs('PostgreSQL', first, ids)
+    const alone: Rows = await series(AT_A_TIME, async (many) => [
       ...(await grounds(first, many)),
       ...(await ours(flows, ids, many)),
     ])
@@ -73,7 +76,7 @@ async function onServer(server: Server): Promise<Rows> {
     flows.push(second)
     await second.ask('enter', who)
     await second.ask('work', null)
-    const both = await series(
+    const both: Rows = await series(
       AT_A_TIME.filter((many) => many > 1),
       async (many) => [await executed('nodes, two processes', flows, ids.conditions, many)],
     )
@@ -87,10 +90,10 @@ async function onServer(server: Server): Promise<Rows> {
   }
 }
 
-async function series(many: number[], of: (many: number) => Promise<Row[]>): Promise<Rows> {
-  const rows: Rows = {}
-  for (const one of many) rows[one] = await of(one)
-  return rows
+async function series<Key extends number | string, Value>(keys: readonly Key[], of: (key: Key) => Promise<Value>) {
+  const values = {} as Record<Key, Value>
+  for (const key of keys) values[key] = await of(key)
+  return values
 }
 
 async function grounds(flow: Flow, at_a_time: number): Promise<Row[]> {
@@ -124,6 +127,27 @@ async function drain(name: string, flow: Flow, ids: Ids): Promise<void> {
   while ((await flow.ask('unfinished', null)) > 0) await sleep(20)
   const per_second = (count * NODES * 1000) / (performance.now() - began)
   console.log(`${name}: ${Math.round(per_second).toLocaleString('en')} nodes/s over executions accepted beforehand`)
+}
+
+/** What an execution costs whatever else the machine does: processor and commits, while many are asked for. */
+async function costs(name: string, flow: Flow, ids: Ids): Promise<void> {
+  const [at_a_time] = AT_A_TIME.slice(-1)
+  const rows = await series(['conditions', 'code', 'single'] as const, async (kind) => {
+    const before = await flow.ask('spent', null)
+    await flow.ask('execute', { workflow_id: ids[kind], at_a_time: at_a_time ?? 1, seconds: SECONDS })
+    // The server counts its commits with some delay.
+    await sleep(1500)
+    const after = await flow.ask('spent', null)
+    const each = (of: 'flow_ms' | 'server_ms' | 'commits') =>
+      (after[of] - before[of]) / Math.max(1, after.executions - before.executions)
+    return [each('flow_ms'), each('server_ms'), each('commits')]
+  })
+  const names = { conditions: 'ten conditions', code: 'ten code blocks (without the sandbox)', single: 'one condition' }
+  console.log(`\n${name}: what an execution costs, ${at_a_time} at a time`)
+  table(
+    ['', 'ms of processor in Flow', 'in the server', 'commits'],
+    Object.entries(names).map(([kind, name]) => [name, ...(rows[kind as keyof typeof names] ?? [])]),
+  )
 }
 
 async function dbos(server: Server): Promise<Rows> {

@@ -8,6 +8,9 @@ export type Ids = { conditions: string; code: string; single: string; waiting: s
 /** How hard: so many at a time, for so long. */
 export type Load = { at_a_time: number; seconds: number }
 
+/** Milliseconds of processor; of the server's only where it is on this machine. */
+export type Spent = { flow_ms: number; server_ms: number; commits: number; executions: number }
+
 export type Orders = {
   /** Makes the organization and the workflows, in an empty database. */
   prepare: { asked: null; answer: { who: Who; ids: Ids } }
@@ -27,6 +30,8 @@ export type Orders = {
   /** Jobs of the queue library alone: sent, fetched, completed. */
   jobs: { asked: Load; answer: Sample }
   bytes: { asked: null; answer: number }
+  /** What the process and its database have spent so far, and on how many executions that have ended. */
+  spent: { asked: null; answer: Spent }
   stop: { asked: null; answer: null }
 }
 

@@ -2,6 +2,7 @@
  *  one transaction, as at the edge. It does what it is ordered to (see orders.ts) and ends with whoever started it. */
 
 import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { workflows as contract } from '@flow/contract/workflows'
 import pg from 'pg'
 import { PgBoss } from 'pg-boss'
@@ -15,7 +16,7 @@ import { openPlatform } from '../../server/src/platform.ts'
 import { untilEnded } from '../../server/src/workflows/live.ts'
 import * as workflows from '../../server/src/workflows/workflows.ts'
 import { sample } from '../measure.ts'
-import type { Answer, Ids, Load, Name, Order, Orders, Who } from './orders.ts'
+import type { Answer, Ids, Load, Name, Order, Orders, Spent, Who } from './orders.ts'
 
 /** How many executions are accepted in one transaction, where it matters only that they are there. */
 const BATCH = 100
@@ -161,6 +162,28 @@ const bytes = async (): Promise<number> =>
   (await database.platform.one<{ bytes: number }>(sql`select pg_database_size(current_database())::float8 as bytes`))
     .bytes
 
+/** A hundredth of a second, in which Linux counts. */
+const TICK_MS = 10
+
+/** The processor's time of another process; none where its files cannot be read. */
+async function processorOf(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  const [user = 0, system = 0] = text.split(') ')[1]?.split(' ').slice(11, 13).map(Number) ?? []
+  return (user + system) * TICK_MS
+}
+
+async function spent(): Promise<Spent> {
+  const { user, system } = process.cpuUsage()
+  const sessions = await database.platform.many<{ pid: number }>(
+    sql`select pid from pg_stat_activity where datname = current_database() and pid is not null`,
+  )
+  const server = config.database_url ? await Promise.all(sessions.map(({ pid }) => processorOf(pid))) : []
+  const counted = await database.platform.one<{ commits: number; executions: number }>(sql`
+    select (select xact_commit::float8 from pg_stat_database where datname = current_database()) as commits,
+      (select count(*)::int from executions where completed_at is not null) as executions`)
+  return { flow_ms: (user + system) / 1000, server_ms: server.reduce((sum, ms) => sum + ms, 0), ...counted }
+}
+
 // ---- orders
 
 const does: { [N in Name]: (asked: Orders[N]['asked']) => Promise<Orders[N]['answer']> } = {
@@ -177,6 +200,7 @@ const does: { [N in Name]: (asked: Orders[N]['asked']) => Promise<Orders[N]['ans
   commits,
   jobs,
   bytes,
+  spent,
   async stop() {
     await platform.close(2000)
     process.exit(0)

@@ -7,6 +7,7 @@ import type { Database, Db } from '../db/db.ts'
 import * as claims from './claims.ts'
 import type { Run, RunContext } from './engine.ts'
 import { groupCommit } from './group-commit.ts'
+import { openPlaces, SHARED } from './places.ts'
 import { type Delivery, type Job, type Lane, lanes, type Queue } from './queue.ts'
 import type { Replica } from './replicas.ts'
 
@@ -32,14 +33,7 @@ export type Claim = {
   onNews(heard: () => void): void
 }
 
-/** How many runs of a lane one process has at a time. */
-const places: Record<Lane, number> = { executions: 100, runs: 16, calls: 48 }
 const POLL_MS = 1000
-/** The lane whose runs need not be queued. */
-const AT_ONCE: Lane = 'executions'
-/** A workspace gets another place while it has at most so many times those that are free. So one alone has nearly all,
- *  several have equal shares, and there is always a place for one more. */
-const SHARE = 8
 /** Looking past what a crowd has in line takes the longer the more there is: it is not done more often, and the database
  *  is at it for a tenth of the time at most. */
 const SIFT_MS = 50
@@ -69,8 +63,7 @@ type Parts = {
 
 export function openWorker({ database, log, clock, queue, replica, runOf }: Parts) {
   const held = new Map<string, Held>()
-  /** Claimed in transactions that have not ended: how many, by workspace. */
-  const promised = new Map<string, number>()
+  const places = openPlaces(held)
   const stopping = new AbortController()
   const taking = new Map<Lane, Taking>(
     lanes.map((lane) => [lane, { is_on: false, again: false, has_more: false, sift_at: 0 }]),
@@ -78,13 +71,6 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
   let platform: Platform | undefined
   let timers: NodeJS.Timeout[] = []
   let strays = new Set<number>()
-
-  const free = (lane: Lane) => {
-    let left = places[lane]
-    for (const { job } of held.values()) if (job.lane === lane) left -= 1
-    if (lane === AT_ONCE) for (const count of promised.values()) left -= count
-    return left
-  }
 
   /** Fills the free places of a lane. One filling at a time: what is heard meanwhile makes it look again. */
   const fill = async (lane: Lane): Promise<void> => {
@@ -96,14 +82,15 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
     try {
       while (state.again && !stopping.signal.aborted) {
         state.again = false
-        const limit = batchOf(free(lane))
-        const served = servedOf(lane)
+        const limit = batchOf(places.free(lane))
+        const served = places.served(lane)
         if (limit === 0 || (served.length > 0 && isTooSoon(lane, state))) {
           state.has_more = true
           break
         }
         const began = performance.now()
-        const count = await take(lane, limit, served)
+        const answered = places.ask(lane, limit)
+        const count = await take(lane, limit, served).finally(answered)
         const took_ms = performance.now() - began
         if (served.length > 0) state.sift_at = performance.now() + Math.max(SIFT_MS, SIFT_SHARE * took_ms)
         state.has_more = count === limit || served.length > 0
@@ -115,30 +102,17 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
     state.is_on = false
   }
 
-  /** The workspaces that have their share of a lane's places. */
-  const servedOf = (lane: Lane): string[] => {
-    if (lane !== 'executions') return []
-    const counts = new Map<string, number>()
-    for (const { job } of held.values()) {
-      const { workspace_id } = job.message
-      if (job.lane === lane && workspace_id) add(counts, workspace_id, 1)
-    }
-    for (const [workspace_id, number] of promised) add(counts, workspace_id, number)
-    const most = SHARE * free(lane)
-    return [...counts].filter(([, count]) => count > most).map(([workspace_id]) => workspace_id)
-  }
-
   /** Claims a run for this process in the transaction that starts it, when there is a place and nobody waits in line:
    *  nothing is queued, fetched and removed then, and it begins with the commit. Whether it need not be queued. */
   const takeAtOnce = async (db: Db, delivery: Delivery): Promise<boolean> => {
     const { lane, message } = delivery
     const { run_id, workspace_id = '' } = message
-    if (lane !== AT_ONCE || !platform || stopping.signal.aborted || taking.get(lane)?.has_more) return false
-    if (free(lane) <= places[lane] * (1 - replica.share()) || servedOf(lane).includes(workspace_id)) return false
+    if (lane !== SHARED || !platform || stopping.signal.aborted || taking.get(lane)?.has_more) return false
+    if (!places.hasRoom(lane, workspace_id, replica.share())) return false
     let token: number | undefined
-    add(promised, workspace_id, 1)
+    const arrived = places.promise(workspace_id)
     db.whenOver((isCommitted) => {
-      add(promised, workspace_id, -1)
+      arrived()
       if (isCommitted && token !== undefined) void attend(token, { id: undefined, lane, message, failures: 0 })
     })
     const row = await claims.claimAtOnce(db, replica.id(), delivery)
@@ -399,12 +373,6 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       for (const one of held.values()) one.abort.abort(new Error('the process ends'))
     },
   }
-}
-
-const add = (counts: Map<string, number>, key: string, by: number): void => {
-  const number = (counts.get(key) ?? 0) + by
-  if (number === 0) counts.delete(key)
-  else counts.set(key, number)
 }
 
 /** How many are taken at a time: a power of two, so that there are few different statements. */

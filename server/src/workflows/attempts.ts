@@ -4,8 +4,8 @@
 import type { ExecutionError } from '@flow/contract/workflows'
 import type { GraphNode } from '../components/workflow-rules.ts'
 import { type Clock, type Context, type Platform, within } from '../context.ts'
+import { callOf } from './calls.ts'
 import type { Journal } from './journal.ts'
-import { tellingOf } from './measuring.ts'
 import { blankRow, type Memory } from './memory.ts'
 import { outputText } from './nodes/code.ts'
 import { kinds } from './nodes/kinds.ts'
@@ -14,8 +14,7 @@ import { recordable } from './redaction.ts'
 import * as rules from './rules.ts'
 import { closing } from './runs.ts'
 import type { Snapshot } from './snapshot.ts'
-import * as store from './store.ts'
-import { tracingOf } from './tracing-rules.ts'
+import type * as store from './store.ts'
 import { type Arrival, arrivalsOf, arriveFirst, type Closing } from './waits.ts'
 
 /** Characters of JSON that the outputs of one execution may come to together. */
@@ -233,7 +232,7 @@ export class Attempts {
 
   async #perform(at: GraphNode, attempt: number): Promise<Ending> {
     const { node } = at
-    const { memory, execution, snapshot, platform, journal } = this.#of
+    const { memory, journal } = this.#of
     const work = this.#atWork.get(node.id)
     if (!work) throw new Error('a node is performed that is not at work')
     if (at.when && work.is_new) evaluated('The "when"', () => at.when && isTrue(at.when.evaluate(memory.variables())))
@@ -242,37 +241,23 @@ export class Attempts {
     journal.node(work.row)
     // What is done now must not be done for something that is forgotten.
     if (!isPure(at) && !(await journal.catchUp())) throw new Error('the execution belongs to somebody else now')
-    const ref = ('component_ref' in node && node.component_ref) || ''
     // Of a map the limit is for each item; of what waits for something it is a time that is due.
     const seconds = kinds[node.type].hasOwnLimit ? undefined : node.timeout_seconds
     const timeout = seconds === undefined ? undefined : AbortSignal.timeout(Math.min(seconds, SECONDS_MAX) * 1000)
     try {
-      return await kinds[node.type].perform({
-        at,
-        ctx: { ...this.#of.ctx, now: this.#now() },
-        platform,
-        tenant: execution.workspace_id,
-        input: input.value,
-        variables: memory.variables(),
-        now: this.#of.clock.now(),
-        attempt,
-        asked: new Map(),
-        about: { execution_id: execution.id, workflow_id: execution.workflow_id, node_id: node.id },
-        depth: { calls: execution.depth, events: execution.event_depth },
-        signal: timeout ? AbortSignal.any([work.abort.signal, timeout]) : work.abort.signal,
-        block: snapshot.blocks.get(ref),
-        schema: snapshot.schemas.get(ref),
-        components: snapshot.components,
-        ...tracingOf(execution.id, node.id, attempt, snapshot.observability),
-        recordedItems: async () =>
-          work.is_new ? [] : store.itemsOf(platform.database.platform, execution.id, node.id),
-        keepItem: (item) => journal.item({ ...item, node_id: node.id }),
-        tellItems: (items) => this.#tellItems(at, work, items),
-        ...tellingOf(this.#of, { node_id: node.id, attempt, input: input.value }),
-        spend: (ms) => {
-          work.spent_ms += ms
-        },
-      })
+      return await kinds[node.type].perform(
+        callOf(this.#of, {
+          at,
+          attempt,
+          input: input.value,
+          signal: timeout ? AbortSignal.any([work.abort.signal, timeout]) : work.abort.signal,
+          is_new: work.is_new,
+          tellItems: (items) => this.#tellItems(at, work, items),
+          spend: (ms) => {
+            work.spent_ms += ms
+          },
+        }),
+      )
     } catch (error) {
       if (!timeout?.aborted || work.abort.signal.aborted) throw error
       throw new NodeFailure('TIMEOUT', `The node took longer than ${seconds} seconds.`)

@@ -3,7 +3,6 @@ import { test } from 'node:test'
 import type { PlatformClient } from '@flow/sdk'
 import { sql } from '../db/db.ts'
 import { newOrganization, testFlow } from '../testing.ts'
-import { executing } from './runs.ts'
 import { block, context, edge, node, run, statuses, until, workflow } from './testing.ts'
 
 const hourGlass = { id: 'pause', type: 'wait', seconds: 86_400 }
@@ -227,19 +226,18 @@ test('events are told as they come, to the last, and to whoever comes back after
 
 test('an execution that has ended its process too often is ended itself', async () => {
   const { platform } = await testFlow()
-  const { alice, organization_id, workspace_id } = await newOrganization()
+  const { alice } = await newOrganization()
   const { at, get } = await begin(alice, { nodes: [hourGlass] })
   await until(get, ({ status }) => status === 'waiting')
-  // Whoever ran it has let go of it, too: else the poke goes to them, and no job comes of it.
-  const claims = () => platform.database.platform.many(sql`select from engine_claims where run_id = ${at.execution_id}`)
-  await until(claims, ({ length }) => length === 0)
 
-  // As the queue has it after twenty processes that were killed with the job in hand.
-  await platform.database.platform.tx(async (db) => {
-    const { execution_id } = at
-    await platform.engine.poke({ db, organization_id, workspace_id }, executing, { execution_id }, execution_id)
-    await db.run(sql`update pgboss.job set retry_count = 20 where data ->> 'run_id' = ${execution_id}`)
-  })
+  // As it comes back after twenty processes that were killed with the job in hand.
+  const wake = sql`
+    update engine_timers set due_at = now(), job = jsonb_set(job, '{message,lost}', '20')
+    where run_id = ${at.execution_id}`
+  await until(
+    () => platform.database.platform.run(wake),
+    (count) => count === 1,
+  )
 
   const end = await until(get, ({ completed_at }) => completed_at !== null)
   assert.deepEqual([end.status, end.error?.code, statuses(end)], ['failed', 'CRASHED', { pause: 'cancelled' }])
