@@ -6,6 +6,8 @@
  *  ledger, or, if its process died before that was written, is paid for by the line of what that process had leased. */
 
 import type { Platform } from '../../context.ts'
+import { stopping } from '../faults.ts'
+import { Refusal } from '../mouths/mouth.ts'
 import type { Caller, Estimate, Governor, Policy, Ticket } from '../policy.ts'
 import { Book } from './book.ts'
 import { openHolder } from './holder.ts'
@@ -37,6 +39,7 @@ export function openGovernor(platform: Pick<Platform, 'database' | 'log' | 'cloc
   const takes = openTakes(database, holder)
   const till = openTill(platform, holder)
   const now = () => clock.now().getTime()
+  let isClosing = false
 
   const bookOf = (policy: Policy): Book => {
     const known = books.get(policy.organization_id)
@@ -77,12 +80,14 @@ export function openGovernor(platform: Pick<Platform, 'database' | 'log' | 'cloc
 
   return {
     admit(policy, caller, _call, estimates) {
+      if (isClosing) throw new Refusal(stopping)
       if (till.isFull) throw away()
       const plan = bookOf(policy).planOf(policy, caller)
       const held = reserve(plan, estimates, now(), 0)
       return 'lacking' in held ? fetched(policy, caller, estimates, held.lacking) : ticketOf(plan, held)
     },
     async close() {
+      isClosing = true
       clearInterval(timer)
       const isWritten = await till.close(CLOSE_MS)
       if (!isWritten) log.error('calls were not written; what was leased for them counts as spent')

@@ -97,6 +97,7 @@ test('what is not needed goes back by itself, and all of it when a process ends'
   await close()
   assert.equal(await leasedTo(made), 0)
   assert.equal((await linesOf(made, 21)).length, 21)
+  assert.equal((await ask(admin.api_key, { say: 'x' })).status, 503)
 })
 
 test('a process that was taken for dead goes on, and is not paid for twice', async () => {
