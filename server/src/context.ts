@@ -56,7 +56,7 @@ export type Context = Scope & {
   start<Input>(
     run: RunName<Input>,
     input: Input,
-    options?: { id?: string; at?: string; priority?: number },
+    options?: { id?: string; is_fresh?: boolean; at?: string; priority?: number },
   ): Promise<void>
   /** In whose name what is begun here runs, where that is not the actor: of what the platform does by itself. */
   rights?: Rights

@@ -26,15 +26,14 @@ export const claim = (db: Db, replica_id: string, lane: Lane, run_ids: string[],
     on conflict (run_id) do update set poked = true
     returning c.run_id, c.token, c.replica_id, (c.xmax = 0) as is_new`)
 
-/** Claims a run that is started at this moment, with the job that its process would leave behind; where somebody has it,
- *  pokes them instead. Nothing, when the replica does not count as alive. */
+/** Claims a run that nobody else can know of yet, with the job that its process would leave behind. Nothing, when the
+ *  replica does not count as alive. Of others it would wait here for who holds their claim, and they perhaps for us. */
 export const claimAtOnce = (db: Db, replica_id: string, job: Delivery) =>
-  db.maybe<{ token: number; replica_id: string; is_new: boolean }>(sql`
-    insert into engine_claims as c (run_id, replica_id, token, lane, job_id, job)
+  db.maybe<{ token: number }>(sql`
+    insert into engine_claims (run_id, replica_id, token, lane, job_id, job)
     select ${job.message.run_id}, id, nextval('engine_tokens'), ${job.lane}, ${job.message.run_id}, ${json(job)}
     from engine_replicas where id = ${replica_id} and seen_at > '-infinity' for key share
-    on conflict (run_id) do update set poked = true
-    returning c.token, c.replica_id, (c.xmax = 0) as is_new`)
+    returning token`)
 
 /** Lets go of those that nobody has poked in the meantime; the others are told apart by being missing here. */
 export const release = (db: Db, run_ids: string[], tokens: number[]) =>

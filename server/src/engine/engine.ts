@@ -50,6 +50,8 @@ export type Run<Input> = RunName<Input> & {
 export type StartOptions = {
   /** The run's own id; a poke if it runs already. */
   id?: string
+  /** The id was made in this transaction, so nobody else can know it. */
+  is_fresh?: boolean
   /** Not before this time (ISO 8601). */
   at?: string
   /** Higher goes first. */
@@ -116,19 +118,19 @@ export async function openEngine({ database, log, clock }: EngineParts): Promise
   const worker = openWorker({ database, log, clock, queue, replica, runOf: (name) => known.get(name) })
   let unlisten: (() => Promise<void>) | undefined
 
-  const enqueue = async (db: Db, delivery: Delivery, at?: string) => {
+  const enqueue = async (db: Db, delivery: Delivery, at?: string, isFresh = false) => {
     if (at !== undefined && at > clock.now().toISOString()) {
       await claims.setTimers(db, [{ run_id: delivery.message.run_id, due_at: at, delivery }])
       return
     }
-    if (await worker.takeAtOnce(db, delivery)) return
+    if (isFresh && (await worker.takeAtOnce(db, delivery))) return
     await queue.send(db, [delivery])
     claims.tell(db, delivery.lane)
   }
 
   return {
-    start: (at, run, input, { id = newId(), at: time, priority } = {}) =>
-      inTransaction(at.db, (db) => enqueue(db, deliveryOf(at, run, input, id, priority), time)),
+    start: (at, run, input, { id, is_fresh = id === undefined, at: time, priority } = {}) =>
+      inTransaction(at.db, (db) => enqueue(db, deliveryOf(at, run, input, id ?? newId(), priority), time, is_fresh)),
     poke: (at, run, input, id) =>
       inTransaction(at.db, async (db) => {
         await claims.removeTimer(db, id)

@@ -102,11 +102,11 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
     state.is_on = false
   }
 
-  /** Claims a run for this process in the transaction that starts it, when there is a place and nobody waits in line:
+  /** Claims a run that is new for this process, in the transaction that starts it, when there is a place and nobody waits in line:
    *  nothing is queued, fetched and removed then, and it begins with the commit. Whether it need not be queued. */
   const takeAtOnce = async (db: Db, delivery: Delivery): Promise<boolean> => {
     const { lane, message } = delivery
-    const { run_id, workspace_id = '' } = message
+    const { workspace_id = '' } = message
     if (lane !== SHARED || !platform || stopping.signal.aborted || taking.get(lane)?.has_more) return false
     if (!places.hasRoom(lane, workspace_id, replica.share())) return false
     let token: number | undefined
@@ -115,10 +115,8 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       arrived()
       if (isCommitted && token !== undefined) void attend(token, { id: undefined, lane, message, failures: 0 })
     })
-    const row = await claims.claimAtOnce(db, replica.id(), delivery)
-    if (row?.is_new) token = row.token
-    else if (row) claims.tell(db, `news ${run_id}`)
-    return row !== undefined
+    token = (await claims.claimAtOnce(db, replica.id(), delivery))?.token
+    return token !== undefined
   }
 
   /** If it is, it is looked again when it no longer is. */

@@ -116,7 +116,7 @@ export async function begin(
   const start = () =>
     concurrency && key !== null
       ? ctx.start(admitting, { workflow_id, key, limit: concurrency.limit })
-      : ctx.start(executing, { execution_id: id }, { id, ...(priority ? { priority } : {}) })
+      : ctx.start(executing, { execution_id: id }, { id, is_fresh: true, ...(priority ? { priority } : {}) })
   // What is asked in one turn travels at once.
   const [row] = await Promise.all([inserted, more ? inserted.then(() => more(id)).then(start) : start()])
   return row
