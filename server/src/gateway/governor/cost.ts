@@ -11,19 +11,25 @@ export const SENSIBLE_TOKENS = 16
 /** What is set aside for an answer without a bound where nothing is limited: for a crash only. */
 const USUAL_TOKENS = 1_024
 
+/** No call costs more, whatever its provider says: sums stay whole numbers, and fit into a row. */
+export const CALL_NANOCREDITS_MAX = 1e15
+
 export const costOf = (price: Price, { input, cached, cache_written, output }: CallRecord['usage']): number =>
-  price.call +
-  Math.max(0, input - cached - cache_written) * price.input +
-  cached * price.cached +
-  cache_written * price.cache_written +
-  output * price.output
+  Math.min(
+    CALL_NANOCREDITS_MAX,
+    price.call +
+      Math.max(0, input - cached - cache_written) * price.input +
+      cached * price.cached +
+      cache_written * price.cache_written +
+      output * price.output,
+  )
 
 /** The most that the prompt costs, however much of it the provider has cached. */
 export const promptMost = ({ price, input_tokens_max }: Estimate): number =>
   price.call + input_tokens_max * Math.max(price.input, price.cached, price.cache_written)
 
 export const mostOf = (estimate: Estimate, output_tokens: number): number =>
-  promptMost(estimate) + output_tokens * estimate.price.output
+  Math.min(CALL_NANOCREDITS_MAX, promptMost(estimate) + output_tokens * estimate.price.output)
 
 /** How many tokens may be written for this much; below zero: not even the prompt may be read. */
 export function tokensFor(estimate: Estimate, nanocredits: number): number {

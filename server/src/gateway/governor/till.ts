@@ -50,6 +50,8 @@ export function openTill({ database, log }: { database: Database; log: Logger },
   let timer: NodeJS.Timeout | undefined
   let batch_max = BATCH_MAX
   let withTraces = true
+  /** Nobody learned whether it was written: it is written again as it is, so that nothing new is told by what is old. */
+  let inDoubt: Entry[] | undefined
 
   const later = (ms: number) => {
     timer ??= setTimeout(() => {
@@ -64,27 +66,34 @@ export function openTill({ database, log }: { database: Database; log: Logger },
 
   const write = async () => {
     while (waiting.length > 0) {
-      const batch = firstOf(waiting, batch_max)
+      const batch = inDoubt ?? firstOf(waiting, batch_max)
       try {
         const isWritten = await writeBatch({ database, holder }, batch, withTraces)
+        inDoubt = undefined
         isWell = true
         if (!isWritten) continue
+        for (const { accounts, nanocredits } of batch) for (const account of accounts) account.written(nanocredits)
       } catch (err) {
         isWell = false
-        if (!isRefused(err)) return
-        // Something in it cannot be stored: alone it is found, and then its trace is let go, and never its line.
-        log.error({ err, call_id: batch[0]?.record.id }, 'calls could not be written; they are tried one by one')
-        withTraces = batch.length > 1
-        batch_max = 1
-        continue
+        inDoubt = isRefused(err) ? undefined : batch
+        if (inDoubt) return
+        if (!isHopeless(batch)) {
+          log.error({ err, call_id: batch[0]?.record.id }, 'calls could not be written; they are tried one by one')
+          withTraces = batch.length > 1
+          batch_max = 1
+          continue
+        }
+        // What it cost stays leased, and counts as spent.
+        log.error({ err, line: batch.map(lineOf) }, 'a call cannot be written; the others go on')
       }
       waiting = waiting.slice(batch.length)
       characters -= sizeOf(batch)
-      for (const { accounts, nanocredits } of batch) for (const account of accounts) account.written(nanocredits)
       batch_max = withTraces ? Math.min(BATCH_MAX, batch_max * 2) : 1
       withTraces = true
     }
   }
+  /** What cannot be stored is found by writing it alone; then its trace is let go. */
+  const isHopeless = (batch: Entry[]) => batch.length === 1 && !withTraces
 
   return {
     put(entry) {
