@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { outlineOf } from './mouths/outline.ts'
 import { assertReference, eventsOf } from './mouths/reference-testing.ts'
 import { nativeWay } from './native-way.ts'
 import { flow } from './providers/flow.ts'
@@ -34,6 +35,36 @@ const wish: Wish = {
 const passage = (native: Native = flow.native.chat as Native) => nativeWay(native, stop, wish, null).stream()
 const chunk = (delta: object, space = '') =>
   `data: {"id":"1","choices":[{"index":0,"delta":${space}${JSON.stringify(delta).replaceAll(':', `:${space}`)},"finish_reason":null}]}\n\n`
+
+/** What an OpenAI-like server is sent where so much is paid for. */
+const sentFor = (mouth: 'chat' | 'completions', fields: object, paid: number | null) => {
+  const body = { model: 'p/m', ...fields }
+  const native = openai.native[mouth] as Native
+  const { body: sent, dropped } = nativeWay(
+    native,
+    stop,
+    { ...wish, mouth, body, outline: outlineOf(mouth, body) },
+    paid,
+  ).outgoing
+  return { ...JSON.parse(sent), dropped }
+}
+
+test('no field asks for a longer answer than is paid for, or for another model', () => {
+  for (const asked of [
+    { max_tokens: 5, max_completion_tokens: 1_000_000 },
+    { max_tokens: 1_000_000, max_completion_tokens: 5 },
+  ]) {
+    const sent = sentFor('chat', asked, 100)
+    assert.ok(sent.max_tokens <= 100, JSON.stringify(sent))
+    assert.equal(sent.max_completion_tokens, undefined)
+  }
+  assert.equal(sentFor('chat', {}, 100).max_tokens, 100)
+  assert.equal(sentFor('chat', { n: 4 }, 100).max_tokens, 25)
+  assert.equal(sentFor('completions', { prompt: 'x' }, null).max_tokens, 16)
+  assert.equal(sentFor('completions', { prompt: [], max_tokens: 1_000 }, 100).max_tokens, 100)
+  const others = sentFor('chat', { models: ['dearest'], n_predict: 1_000_000 }, null)
+  assert.deepEqual([others.models, others.n_predict, others.dropped], [undefined, undefined, ['models', 'n_predict']])
+})
 
 test('what was written is counted as it passes, whatever the spaces', () => {
   for (const space of ['', ' ']) {

@@ -35,21 +35,27 @@ const withBetas = (outgoing: Outgoing, { headers }: Wish): Outgoing => ({
 /** Up to here reading an answer costs next to nothing, and shows that it is whole. */
 const READ_BYTES_MAX = 64 * 1024
 
-const boundNames: Partial<Record<MouthName, string>> = {
-  chat: 'max_completion_tokens',
-  completions: 'max_tokens',
-  responses: 'max_output_tokens',
-  messages: 'max_tokens',
+/** The names of the bound of an answer, the usual one first. */
+const boundNames: Partial<Record<MouthName, [string, ...string[]]>> = {
+  chat: ['max_completion_tokens', 'max_tokens'],
+  completions: ['max_tokens'],
+  responses: ['max_output_tokens'],
+  messages: ['max_tokens'],
 }
 
 /** The client's body, asking for no more than is paid for. */
 function bounded({ mouth, body, outline }: Wish, output_tokens_max: number | null): JsonObject {
-  const usual = boundNames[mouth]
-  if (output_tokens_max === null || usual === undefined) return body
-  const most = Math.max(1, Math.floor(output_tokens_max / outline.n))
-  if (outline.output_tokens_max !== null && outline.output_tokens_max <= most) return body
-  const name = mouth === 'chat' && body.max_tokens !== undefined ? 'max_tokens' : usual
-  return { ...body, [name]: most }
+  const names = boundNames[mouth]
+  if (!names) return body
+  const { output_tokens_max: asked } = outline
+  const said = names.filter((name) => typeof body[name] === 'number')
+  const most = output_tokens_max === null ? null : Math.max(1, Math.floor(output_tokens_max / outline.n))
+  if (most === null || (asked !== null && asked <= most)) {
+    // What counts where nothing is said is said: hosts differ in it, and others of them write without an end.
+    return mouth === 'completions' && asked !== null && said.length === 0 ? { ...body, max_tokens: asked } : body
+  }
+  if (said.length === 0) return { ...body, [names[0]]: most }
+  return { ...body, ...Object.fromEntries(said.map((name) => [name, Math.min(Number(body[name]), most)])) }
 }
 
 function answerOf(native: Native, stop: Stop, wish: Wish, bytes: Buffer): Answered {

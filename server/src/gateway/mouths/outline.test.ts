@@ -23,7 +23,7 @@ test('an outline tells the model, the stream, the answers and the bounds', () =>
   assert.equal(outline.model, 'flow/echo')
   assert.equal(outline.stream, true)
   assert.equal(outline.n, 3)
-  assert.equal(outline.output_tokens_max, 50)
+  assert.equal(outline.output_tokens_max, 70)
   assert.equal(outline.text_bytes, Buffer.byteLength('userGrüße'))
   assert.ok(outline.input_tokens_max > outline.text_bytes)
 })
@@ -113,6 +113,7 @@ test('a wrong type or a number out of range is refused by the name of the field'
     ['chat', { model: 'm', max_tokens: '7' }, 'max_tokens'],
     ['completions', { model: 'm', best_of: 1_000 }, 'best_of'],
     ['messages', { model: 'm', max_tokens: -1 }, 'max_tokens'],
+    ['responses', { model: 'm', background: true }, 'background'],
     ['responses', { model: 'm', max_output_tokens: -1 }, 'max_output_tokens'],
   ]
   for (const [mouth, body, param] of bodies) assert.equal(refusalOf(mouth, body).param, param, JSON.stringify(body))
@@ -122,4 +123,5 @@ test('a body nested too deep is refused and not walked', () => {
   const deep = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`)
 
   assert.match(refusalOf('chat', { model: 'm', messages: deep }).message, /64 levels/)
+  assert.match(refusalOf('chat', { model: 'm', metadata: deep }).message, /64 levels/)
 })

@@ -5,8 +5,9 @@
  *  by their size in pixels, which is not known here, so each counts as the most that a provider takes for one. */
 
 import type { Json, JsonObject, MouthName } from '../hub.ts'
-import { isObject } from './checks.ts'
+import { flagAt, isObject } from './checks.ts'
 import { missing, outOfRange, refuse, wrongType } from './refuse.ts'
+import { notStored } from './responses-input.ts'
 
 export type Outline = {
   model: string
@@ -58,6 +59,9 @@ export function outlineOf(mouth: MouthName, body: Json): Outline {
     throw wrongType('stream', 'a boolean', stream)
   }
 
+  // It would go on at the provider with nobody to read it, to end it or to count it.
+  if (mouth === 'responses' && flagAt(body, 'background') === true)
+    throw notStored('background', "Leave 'background' out, and read the stream.")
   const sizes: Sizes = { bytes: 0, tokens: PREAMBLE_TOKENS, image: imageTokensOf(model) }
   for (const name in body) {
     const value = body[name]
@@ -79,16 +83,16 @@ export function outlineOf(mouth: MouthName, body: Json): Outline {
   }
 }
 
-/** Whether turns belong to it that are not in the request: Anthropic's threads, OpenAI's responses and conversations. */
-const goesOn = ({ thread, previous_response_id, conversation }: JsonObject): boolean =>
-  Boolean(previous_response_id ?? conversation) || (isObject(thread) && thread.type !== 'create')
+/** Whether what is read is not all in the request: Anthropic's threads, OpenAI's responses, conversations and prompts. */
+const goesOn = ({ thread, previous_response_id, conversation, prompt }: JsonObject): boolean =>
+  Boolean(previous_response_id ?? conversation) || isObject(prompt) || (isObject(thread) && thread.type !== 'create')
 
 const imageTokensOf = (model: string) => (model.includes('4o-mini') ? IMAGE_TOKENS_4O_MINI : IMAGE_TOKENS)
 
 function outputMaxOf(mouth: MouthName, body: JsonObject): number | null {
   switch (mouth) {
     case 'chat':
-      return tokensAt(body, 'max_completion_tokens') ?? tokensAt(body, 'max_tokens')
+      return greater(tokensAt(body, 'max_completion_tokens'), tokensAt(body, 'max_tokens'))
     case 'completions':
       // OpenAI's default for this format.
       return countAt(body, 'max_tokens', Number.MAX_SAFE_INTEGER, 0) ?? 16
@@ -102,12 +106,16 @@ function outputMaxOf(mouth: MouthName, body: JsonObject): number | null {
   }
 }
 
+/** Where both are said, hosts differ in which of them counts. */
+const greater = (a: number | null, b: number | null): number | null =>
+  a === null || b === null ? (a ?? b) : Math.max(a, b)
+
 function answersOf(mouth: MouthName, body: JsonObject): number {
   if (mouth !== 'chat' && mouth !== 'completions') return 1
   const n = countAt(body, 'n', CHOICES_MAX) ?? 1
   if (mouth === 'chat') return n
   const { prompt } = body
-  const prompts = Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt.length : 1
+  const prompts = Array.isArray(prompt) && typeof prompt[0] !== 'number' ? Math.max(1, prompt.length) : 1
 
   return prompts * Math.max(n, countAt(body, 'best_of', CHOICES_MAX) ?? 1)
 }

@@ -85,7 +85,6 @@ const AGAIN = "Send what was said before in 'input' again: the items of your inp
 function refuseStored(body: JsonObject): void {
   if (textAt(body, 'previous_response_id') !== undefined) throw notStored('previous_response_id', AGAIN)
   if (body.conversation !== undefined && body.conversation !== null) throw notStored('conversation', AGAIN)
-  if (flagAt(body, 'background') === true) throw notStored('background', "Leave 'background' out, and read the stream.")
   if (body.prompt !== undefined && body.prompt !== null) {
     throw notTranslated('prompt', "Prompts are kept by OpenAI: send the text itself in 'instructions' and 'input'.")
   }

@@ -506,7 +506,6 @@ test('what cannot be done is refused with its place', () => {
     [{ input: [{ type: 'function_call', call_id: 'a', name: 'x' }] }, 'input[0].arguments', /Missing/],
     [{ previous_response_id: 'resp_1' }, 'previous_response_id', /keeps no responses/],
     [{ conversation: 'conv_1' }, 'conversation', /keeps no responses/],
-    [{ background: true }, 'background', /keeps no responses/],
     [{ prompt: { id: 'p' } }, 'prompt', /instructions/],
     [tool('web_search'), 'tools[0].type', /The tool 'web_search' is OpenAI's own/],
     [tool('custom'), 'tools[0].type', /type 'function'/],

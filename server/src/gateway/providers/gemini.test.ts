@@ -39,6 +39,17 @@ test('the key goes into its header and nowhere else', () => {
   assert.ok(!outgoing?.url.includes('AIza'))
 })
 
+test('the name of a model stays a name, whatever is in it', () => {
+  const urlOf = (model: string) =>
+    gemini.chat
+      ?.request(account, model, request([{ role: 'user', content: 'Hi' }], model))
+      .url.slice(account.base_url.length)
+  assert.equal(urlOf('tunedModels/mine'), '/tunedModels/mine:generateContent')
+  assert.equal(urlOf('models/gemini-3-pro'), '/models/models%2Fgemini-3-pro:generateContent')
+  assert.equal(urlOf('../files/x:delete?a=b#'), '/models/..%2Ffiles%2Fx%3Adelete%3Fa%3Db%23:generateContent')
+  assert.equal(urlOf('tunedModels/../x'), '/tunedModels/..%2Fx:generateContent')
+})
+
 // The oracle.
 
 const dialect: Dialect = {

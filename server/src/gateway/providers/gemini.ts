@@ -25,8 +25,13 @@ const headersOf = (account: Account): Record<string, string> => ({
   ...account.headers,
 })
 
-/** A tuned model's name has a folder of its own. */
-const pathOf = (model: string) => (model.includes('/') ? model : `models/${model}`)
+const TUNED = 'tunedModels/'
+/** A tuned model's name has a folder of its own. Callers choose names: none leads to another place of this host, and none
+ *  is a second name of a model, past its limits and its price. */
+const pathOf = (model: string) =>
+  model.startsWith(TUNED)
+    ? TUNED + encodeURIComponent(model.slice(TUNED.length))
+    : `models/${encodeURIComponent(model)}`
 
 /** Task types in Google's words and in Cohere's, which other clients know. */
 const tasks: Record<string, string> = {

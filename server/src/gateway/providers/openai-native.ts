@@ -23,14 +23,20 @@ function bodyOf(piece: StreamPiece): JsonObject {
 }
 const faultOfPiece = (piece: StreamPiece): Fault | undefined => faultIn(bodyOf(piece))
 
+/** By these fields OpenRouter is asked for other models than the one that is allowed and paid for, and llama.cpp for a
+ *  longer answer. */
+const PASSING_BY = ['models', 'n_predict']
+
 /** Chats and completions: chunks, the usage in one of them, and a mark at the end. */
 export const chunked = (send: Sent, path: string): Native => ({
   request(account, model, body) {
     const traits = traitsOf(account)
-    const told = { ...renamed(traits, body), model }
-    if (body.stream !== true || traits.tellsUsage) return send(account, model, path, told)
+    const dropped = traits.isOpenai ? [] : PASSING_BY.filter((name) => body[name] !== undefined)
+    const told: JsonObject = { ...renamed(traits, body), model }
+    for (const name of dropped) delete told[name]
+    if (body.stream !== true || traits.tellsUsage) return send(account, model, path, told, dropped)
     const stream_options = { ...objectOf(body.stream_options), include_usage: true }
-    return send(account, model, path, { ...told, stream_options })
+    return send(account, model, path, { ...told, stream_options }, dropped)
   },
   usageOf: (answer) => usageOf(answer.usage),
   usageOfPiece: (piece) => usageOf(bodyOf(piece).usage),
