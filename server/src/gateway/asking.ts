@@ -7,7 +7,7 @@ import type { Asked } from './exchange.ts'
 import { resting } from './faults.ts'
 import type { Fault } from './hub.ts'
 import type { Plane } from './plane.ts'
-import type { Ticket } from './policy.ts'
+import type { CallRecord, Ticket } from './policy.ts'
 import { type Outgoing, ProviderFault } from './providers/provider.ts'
 import { isElsewhere, isTrouble, retryOf, toldToClient } from './retry.ts'
 import type { Way as Routed, Stop } from './route.ts'
@@ -63,6 +63,13 @@ export class Asking {
     const { total } = this.#routed.route.timeouts
     this.#later(total, () => this.#late(total))
     this.#next()
+  }
+
+  /** Whose work is paid for when the call ends so. Who was asked when the client went away, or was cut off, may have begun
+   *  to work; who failed has not. */
+  workerOf(status: CallRecord['status']): Attempt | undefined {
+    const isLeft = status === 'aborted' || status === 'cut_off'
+    return this.winner ?? (isLeft ? this.attempts.findLast(({ wasAsked, fault }) => wasAsked && !fault) : undefined)
   }
 
   /** Nobody waits for an answer any longer. */
@@ -125,7 +132,7 @@ export class Asking {
     const ready = traced(outgoing, this.#asked, this.#wish.id, number)
     if (!adapter.sign) return attempt.fly(send, ready)
     adapter.sign(ready, stop.provider, this.#plane.clock.now()).then(
-      (signed) => attempt.fly(send, signed),
+      (signed) => this.#asker.guarded(() => attempt.fly(send, signed)),
       (thrown: unknown) => attempt.fail(thrown instanceof ProviderFault ? thrown.fault : this.#asker.surprised(thrown)),
     )
   }

@@ -41,11 +41,11 @@ const say = (script: object, more: object = {}) => ({
   messages: [{ role: 'user', content: JSON.stringify(script) }],
   ...more,
 })
-const request = (key: string, body: object) =>
+const request = (key: string, body: object, headers: Record<string, string> = {}) =>
   new Request(`http://flow.test${PREFIX}/chat/completions`, {
     method: 'POST',
     body: JSON.stringify(body),
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...headers },
   })
 
 test('a stream that is under way when the server stops ends with an error', async () => {
@@ -67,6 +67,8 @@ test('without the database whoever was known goes on calling, and others are ask
   t.clock.at.setSeconds(t.clock.at.getSeconds() + 30)
   assert.equal(await status(known), 200)
   assert.equal(await status(unknown), 503)
+  const kept = await plane.respond(request(known, say({ say: 'x' }), { 'idempotency-key': 'once' }))
+  assert.equal(kept.status, 503)
   t.clock.at.setSeconds(t.clock.at.getSeconds() + 300)
   assert.equal(await status(known), 503)
   await plane.close()

@@ -9,7 +9,8 @@ import { LRUCache } from 'lru-cache'
 import type { Headers } from './exchange.ts'
 import type { Usage } from './hub.ts'
 import { refuse } from './mouths/refuse.ts'
-import type { CallRecord, Policy } from './policy.ts'
+import { betasIn } from './native-way.ts'
+import type { CallRecord, Estimate, Policy } from './policy.ts'
 import type { Pass } from './sign-in.ts'
 import type { Wish } from './ways.ts'
 
@@ -31,12 +32,22 @@ export type Cache = {
 }
 export type CacheKey = { name: string; seconds: number; mayWait: boolean }
 
+/** What it may cost to give it again. */
+export const estimateOf = ({ provider, model }: Cached): Estimate => ({
+  model: `${provider}/${model}`,
+  price: { input: 0, cached: 0, cache_written: 0, output: 0, call: 0 },
+  input_tokens_max: 0,
+  output_tokens_max: 0,
+  answers: 1,
+})
+
 export const CACHED_BYTES_MAX = 64 * 1024 * 1024
 export const CACHED_ANSWER_BYTES_MAX = 1024 * 1024
 const SECONDS_MAX = 2_592_000
 
 /** Under which name the answer is kept, if it is to be kept at all: by `x-flow-cache-seconds` (0: not) or the route.
- *  What other guardrails have let pass has another name: `guardrails` is the digest of these. */
+ *  What other guardrails have let pass has another name: `guardrails` is the digest of these. So has what is asked of the
+ *  provider by headers. */
 export function cacheKeyOf(
   { caller }: Pass,
   policy: Policy,
@@ -47,8 +58,10 @@ export function cacheKeyOf(
 ): CacheKey | undefined {
   const seconds = secondsOf(wish.headers['x-flow-cache-seconds']) ?? route_seconds
   if (!seconds) return undefined
+  const { organization_id, workspace_id } = caller
+  const betas = JSON.stringify(betasIn(wish.headers))
   const name = createHash('sha256')
-    .update(`${caller.organization_id} ${caller.workspace_id} ${policy.cache_epoch} ${wish.mouth} ${guardrails}\n`)
+    .update(`${organization_id} ${workspace_id} ${policy.cache_epoch} ${wish.mouth} ${guardrails} ${betas}\n`)
     .update(body)
     .digest('base64url')
   return { name, seconds, mayWait: !wish.outline.stream }

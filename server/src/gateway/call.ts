@@ -11,9 +11,9 @@
 import { newId } from '../context.ts'
 import { type Asker, Asking } from './asking.ts'
 import type { Attempt } from './attempt.ts'
-import { type Cached, cacheKeyOf, type Leading } from './cache.ts'
+import { type Cached, cacheKeyOf, estimateOf, type Leading } from './cache.ts'
 import type { Asked, Headers, Reply } from './exchange.ts'
-import { internal, uncovered } from './faults.ts'
+import { internal, toldBy, uncovered } from './faults.ts'
 import { Blocked } from './guardrails/findings.ts'
 import { Watch } from './guardrails/watch.ts'
 import type { Fault, JsonObject, MouthName } from './hub.ts'
@@ -22,7 +22,6 @@ import { outlineOf } from './mouths/outline.ts'
 import { CONTENT_BYTES_MAX, type Counted, countedOf, recordOf, usageOf } from './noting.ts'
 import type { Plane } from './plane.ts'
 import type { CallRecord, Policy, Ticket } from './policy.ts'
-import { ProviderFault } from './providers/provider.ts'
 import { type Held, type Kept, keyOf } from './replays.ts'
 import { estimatesOf, type Way as Routed, wayOf } from './route.ts'
 import type { Pass } from './sign-in.ts'
@@ -77,6 +76,7 @@ export class Call {
 
   run(pass: Pass | Promise<Pass>) {
     this.#reply.gone = () => this.#end('aborted', 499, null)
+    if (this.#reply.isGone) return this.#reply.gone()
     this.#guarded(() => this.#then(pass, (known) => this.#letIn(known)))
   }
 
@@ -112,6 +112,7 @@ export class Call {
   }
 
   #route(pass: Pass, wish: Wish, policy: Policy) {
+    if (this.#isOver) return
     this.policy = policy
     const { breakers, chance } = this.#plane
     const now = performance.now()
@@ -141,6 +142,8 @@ export class Call {
     this.#then(this.#plane.cache.find(key), (found) => {
       if ('body' in found) this.cached = found
       else this.#leading = found
+      // The client went away while it waited for the answer of another.
+      if (this.#isOver) return this.#leading?.giveUp()
       this.#admit(pass, wish, policy, routed)
     })
   }
@@ -149,8 +152,7 @@ export class Call {
     const { request_id } = this.asked
     const { model, stream } = wish.outline
     const start = { id: this.id, request_id, mouth: this.mouth, model, is_stream: stream }
-    // What was answered before costs nothing.
-    const estimates = this.cached ? [] : estimatesOf(policy, routed.stops, wish.outline)
+    const estimates = this.cached ? [estimateOf(this.cached)] : estimatesOf(policy, routed.stops, wish.outline)
     this.#isBeingAdmitted = true
     this.#then(this.#plane.governor.admit(policy, pass.caller, start, estimates), (ticket) => {
       this.#isBeingAdmitted = false
@@ -205,9 +207,8 @@ export class Call {
     this.#keep(body)
     const settled = this.#settle('completed', 200, null, counted)
     const headers = this.#answerHeaders(attempt)
-    headers['content-type'] = 'application/json'
-    this.#store(attempt, headers, body, counted)
-    this.#tell({ ...headers }, body, settled?.nanocredits)
+    this.#store(attempt, body, counted)
+    this.#tell(headers, body, settled?.nanocredits)
   }
 
   #said(attempt: Attempt, given: string | Buffer) {
@@ -222,7 +223,6 @@ export class Call {
   #begin(attempt: Attempt, piece: string | Buffer) {
     this.#hasBegun = true
     const headers = this.#answerHeaders(attempt)
-    headers['content-type'] = 'text/event-stream'
     headers['x-accel-buffering'] = 'no'
     this.#reply.drained = () => attempt.resume()
     this.#reply.begin(200, headers, piece)
@@ -240,21 +240,21 @@ export class Call {
     if (this.#isOver) return
     this.#keep(last)
     this.#settle('completed', 200, null, counted)
-    const headers = { ...this.#answerHeaders(attempt), 'content-type': 'text/event-stream' }
-    this.#storeStream(attempt, headers, counted)
+    this.#storeStream(attempt, counted)
     if (!this.#hasBegun) this.#begin(attempt, last)
     else if (last.length > 0) this.#reply.write(last)
     this.#reply.end()
   }
 
-  #storeStream(attempt: Attempt, headers: Headers, counted: Counted) {
+  #storeStream(attempt: Attempt, counted: Counted) {
     if (!this.#leading) return
     if (this.told.length === 0) return this.#leading.giveUp()
-    this.#store(attempt, headers, Buffer.concat(this.told.map((each) => Buffer.from(each))), counted)
+    this.#store(attempt, Buffer.concat(this.told.map((each) => Buffer.from(each))), counted)
   }
 
-  #store(attempt: Attempt, headers: Headers, body: string | Buffer, counted: Counted) {
+  #store(attempt: Attempt, body: string | Buffer, counted: Counted) {
     const { provider, model } = attempt.errand.stop
+    const headers = { ...this.#targetHeaders(attempt), 'content-type': this.#kind }
     const { usage } = usageOf(this, counted)
     const findings = (this.watch?.findings.all ?? []).filter(({ side }) => side === 'output')
     this.#leading?.store({ headers, body, provider: provider.name, model, usage, findings })
@@ -288,8 +288,7 @@ export class Call {
   #end(status: CallRecord['status'], http_status: number, fault: Fault | null) {
     if (this.#isOver) return
     this.asking?.stop()
-    const produced =
-      this.asking?.winner ?? (status === 'aborted' ? this.asking?.attempts.findLast(wasAsked) : undefined)
+    const produced = this.asking?.workerOf(status)
     const counted = this.#counted ?? (produced && { ...countedOf(produced), isWhole: false })
     this.#settle(status, http_status, fault, counted)
   }
@@ -338,14 +337,21 @@ export class Call {
     return this.watch ? { ...common, ...this.watch.headers } : common
   }
 
-  #answerHeaders({ errand }: Attempt): Headers {
+  #answerHeaders(attempt: Attempt): Headers {
+    return { ...this.#common, ...this.#targetHeaders(attempt), 'content-type': this.#kind, 'x-flow-cache': this.cache }
+  }
+
+  get #kind(): string {
+    return this.wish?.outline.stream ? 'text/event-stream' : 'application/json'
+  }
+
+  /** What is the same for everybody who is given this answer. */
+  #targetHeaders({ errand }: Attempt): Headers {
     const { stop, way } = errand
     const headers: Headers = {
-      ...this.#common,
       'x-flow-provider': stop.provider.name,
       'x-flow-model': inHeader(stop.model),
       'x-flow-attempts': String(this.asking?.attempts.length ?? 0),
-      'x-flow-cache': this.cache,
     }
     if (way.outgoing.dropped.length > 0) headers['x-flow-dropped'] = inHeader(way.outgoing.dropped.join(', '))
     return headers
@@ -369,8 +375,7 @@ export class Call {
   }
 
   #threw(thrown: unknown) {
-    const isTold = thrown instanceof Refusal || thrown instanceof ProviderFault
-    const fault = isTold ? thrown.fault : this.#surprised(thrown)
+    const fault = toldBy(thrown) ?? this.#surprised(thrown)
     const wasAdmitted = !this.#isBeingAdmitted
     this.#isBeingAdmitted = false
     // The client went away, and would not have got leave.
@@ -389,5 +394,3 @@ export class Call {
 
 /** Headers are ASCII. */
 const inHeader = (text: string) => (/^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text.toWellFormed()))
-
-const wasAsked = (attempt: Attempt) => attempt.wasAsked

@@ -452,3 +452,79 @@ test('an answer that failed is kept for nobody, and those who waited ask for the
   const statuses = await Promise.all([1, 2, 3].map(ask))
   assert.deepEqual(statuses, [400, 200, 200])
 })
+
+test('whoever went away while another’s answer was awaited is written once, and is admitted nowhere', async () => {
+  const { alice, admin } = await newOrganization()
+  const answer = Promise.withResolvers<void>()
+  const upstream = await openUpstream(async (response, got) => {
+    await answer.promise
+    return refuses(400)(response, got)
+  })
+  await alice.gateway.providers.create({ name: 'one', kind: 'openai', base_url: upstream.base_url, skip_test: true })
+  const { call, unadmitted, estimates } = newPlane()
+  const kept = { headers: { 'x-flow-cache-seconds': '60' } }
+  const first = call(admin.api_key, say('x', { model: 'one/m' }), kept)
+  while (upstream.got.length === 0) await pause(5)
+  const leaver = new AbortController()
+  const second = call(admin.api_key, say('x', { model: 'one/m' }), { ...kept, signal: leaver.signal })
+  await pause(50)
+  leaver.abort()
+  await assert.rejects(second)
+  answer.resolve()
+  assert.equal((await first).status, 400)
+  await pause(20)
+
+  assert.deepEqual(
+    unadmitted.map(({ status }) => status),
+    ['aborted'],
+  )
+  assert.equal(estimates.length, 1)
+})
+
+test('a call that is cut off before it is answered pays for its prompt, and who left after a failure does not', async () => {
+  const { alice, admin } = await newOrganization()
+  const key = await alice.organizations.createApiKey({ name: 'short' })
+  const { call, noted } = newPlane()
+  const cut = call(key.key, scripted({ say: 'x', delay_ms: 60_000 }))
+  const asked = await openUpstream(refuses(429, { 'retry-after': '9' }))
+  await alice.gateway.providers.create({ name: 'one', kind: 'openai', base_url: asked.base_url, skip_test: true })
+  await alice.organizations.revokeApiKey({ key_id: key.id })
+  assert.equal((await cut).status, 401)
+  const record = await noted()
+  assert.deepEqual([record.status, record.provider_model], ['cut_off', 'scripted'])
+  assert.ok(record.usage.input > 0)
+
+  const leaver = new AbortController()
+  const left = call(admin.api_key, say('x', { model: 'one/m' }), { signal: leaver.signal })
+  while (asked.got.length === 0) await pause(5)
+  await pause(100)
+  leaver.abort()
+  await assert.rejects(left)
+  const { status, provider, usage } = await noted()
+  assert.deepEqual([status, provider, usage.input], ['aborted', null, 0])
+})
+
+test('who has gone before the call begins asks nobody', async () => {
+  const { admin } = await newOrganization()
+  const { call, estimates } = newPlane()
+  await (await call(admin.api_key, say('x'))).text()
+  await assert.rejects(call(admin.api_key, say('x'), { signal: AbortSignal.abort() }))
+  await pause(20)
+  assert.equal(estimates.length, 1)
+})
+
+test('what is asked by headers has an answer of its own, and nobody is told the limits of another', async () => {
+  const { admin } = await newOrganization()
+  const told = {
+    headers: { 'x-flow-budget-warning': 'the first key has used up its budget' } as Record<string, string>,
+  }
+  const { call } = newPlane(told)
+  const ask = async (more: object = {}) => {
+    const response = await call(admin.api_key, say('x'), { headers: { 'x-flow-cache-seconds': '60', ...more } })
+    return [response.headers.get('x-flow-cache'), response.headers.get('x-flow-budget-warning')]
+  }
+  assert.deepEqual(await ask(), ['miss', 'the first key has used up its budget'])
+  told.headers = {}
+  assert.deepEqual(await ask({ 'openai-beta': 'other=v2' }), ['miss', null])
+  assert.deepEqual(await ask(), ['hit', null])
+})

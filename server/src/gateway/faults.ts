@@ -1,6 +1,23 @@
 /** The faults of a call that are ours to tell. */
 
+import { DatabaseUnavailable } from '../db/faults.ts'
 import type { Fault } from './hub.ts'
+import { Refusal } from './mouths/mouth.ts'
+import { ProviderFault } from './providers/provider.ts'
+
+/** What was thrown to be told, or because the database is away; undefined: a fault of our own, which is for the log. */
+export function toldBy(thrown: unknown): Fault | undefined {
+  if (thrown instanceof Refusal || thrown instanceof ProviderFault) return thrown.fault
+  return thrown instanceof DatabaseUnavailable ? away : undefined
+}
+
+export const away: Fault = {
+  status: 503,
+  type: 'server_error',
+  code: 'UNAVAILABLE',
+  message: 'The database does not answer. Try again shortly.',
+  retry_after_seconds: 5,
+}
 
 export const internal: Fault = {
   status: 500,

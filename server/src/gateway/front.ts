@@ -11,7 +11,7 @@ import { readJson } from './body.ts'
 import { Call } from './call.ts'
 import { COUNTING, countTokens } from './counting.ts'
 import type { Asked, Headers, Reply } from './exchange.ts'
-import { internal } from './faults.ts'
+import { internal, toldBy } from './faults.ts'
 import type { MouthName } from './hub.ts'
 import { answerModels } from './models.ts'
 import { Refusal } from './mouths/mouth.ts'
@@ -43,8 +43,8 @@ export type Question = {
 }
 
 type Settings = Pick<Config, 'cors_origins' | 'trust_proxy'>
-/** Collects the body, or says that it is too large. */
-type Collect = (bytes_max: number, done: (body: Buffer) => void, tooLarge: () => void) => void
+/** Collects the body, or says that it is too large. Returns how to stop: what still comes is thrown away. */
+type Collect = (bytes_max: number, done: (body: Buffer) => void, tooLarge: () => void) => () => void
 
 const mouths: Record<string, MouthName> = {
   '/chat/completions': 'chat',
@@ -75,6 +75,7 @@ export function createFront(plane: Plane, settings: Settings): Front {
           (bytes) => (bytes.byteLength > bytes_max ? tooLarge() : done(Buffer.from(bytes))),
           () => reply.leave(),
         )
+        return () => {}
       })
       return reply.response
     },
@@ -158,15 +159,27 @@ function read(
 ): void {
   if (Number(asked.headers['content-length'] ?? 0) > BODY_BYTES_MAX) throw tooLarge()
   const pass = plane.signIn.of(credentialsOf(asked))
-  // It is waited for when the body is there.
-  if (pass instanceof Promise) pass.catch(() => undefined)
-  collect(
+  let isOver = false
+  const once = (work: () => void) => {
+    if (isOver) return
+    isOver = true
+    work()
+  }
+  const stop = collect(
     BODY_BYTES_MAX,
-    (body) => {
-      asked.body = body
-      run(pass)
-    },
-    () => refuse(plane, mouth, asked, reply, tooLarge()),
+    (body) =>
+      once(() => {
+        asked.body = body
+        run(pass)
+      }),
+    () => once(() => refuse(plane, mouth, asked, reply, tooLarge())),
+  )
+  if (!(pass instanceof Promise)) return
+  pass.catch((thrown: unknown) =>
+    once(() => {
+      stop()
+      refuse(plane, mouth, asked, reply, thrown)
+    }),
   )
 }
 
@@ -209,9 +222,9 @@ function checkKind(headers: Asked['headers']): void {
 }
 
 function refuse(plane: Plane, mouth: MouthName, asked: Asked, reply: Reply, thrown: unknown): void {
-  const isTold = thrown instanceof Refusal
-  if (!isTold) plane.log.error({ err: thrown, request_id: asked.request_id }, 'a fault at the door of the gateway')
-  const fault = isTold ? thrown.fault : internal
+  const told = toldBy(thrown)
+  if (!told) plane.log.error({ err: thrown, request_id: asked.request_id }, 'a fault at the door of the gateway')
+  const fault = told ?? internal
   const headers: Headers = { ...faultHeaders(fault), 'x-request-id': asked.request_id, 'cache-control': 'no-store' }
   if (fault.status === 405) headers.allow = fault.param ?? ''
   const body = JSON.stringify(faultBody(mouth, { ...fault, param: undefined }, asked.request_id))
@@ -238,19 +251,28 @@ function collect(
   bytes_max: number,
   done: (body: Buffer) => void,
   tooLarge: () => void,
-): void {
-  const pieces: Buffer[] = []
+): () => void {
+  let pieces: Buffer[] = []
   let length = 0
+  let isWanted = true
+  const stop = () => {
+    isWanted = false
+    pieces = []
+  }
   request.on('data', (piece: Buffer) => {
+    if (!isWanted) return
     length += piece.length
-    if (length <= bytes_max) pieces.push(piece)
-    else if (length - piece.length <= bytes_max) tooLarge()
+    pieces.push(piece)
+    if (length <= bytes_max) return
+    stop()
+    tooLarge()
   })
   request.on('end', () => {
-    if (length > bytes_max) return
+    if (!isWanted) return
     const [only] = pieces
     done(only && pieces.length === 1 ? only : Buffer.concat(pieces))
   })
+  return stop
 }
 
 const EXPOSED =

@@ -31,8 +31,7 @@ export function recordOf(
   const { pass, wish, asked, policy } = call
   if (!pass || !wish) throw new Error('a call without a caller is not noted')
   const { winner, attempts = [] } = call.asking ?? {}
-  // Whoever was asked when the client went away may have begun to work.
-  const answerer = winner ?? (status === 'aborted' ? attempts.findLast(({ wasAsked }) => wasAsked) : undefined)
+  const answerer = call.asking?.workerOf(status)
   // What a guardrail asks is the prompt or the answer of another call, which keeps what may be kept of it.
   const isKept = policy?.traces.keep_content === true && !pass.is_unguarded
   return {

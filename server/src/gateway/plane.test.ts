@@ -5,6 +5,7 @@ import { after, test } from 'node:test'
 import OpenAI from 'openai'
 import { listen } from '../http/listen.ts'
 import { newOrganization, testFlow } from '../testing.ts'
+import { pause } from './upstream-testing.ts'
 
 const { app, fetch } = await testFlow()
 const listening = await listen(app, '127.0.0.1', 0)
@@ -188,6 +189,10 @@ test('what is too large, or comes from nobody, is refused while it is still bein
   assert.equal((await send(admin.api_key, large)).status, 413)
   assert.equal((await send('nobody', large)).status, 413)
   assert.equal((await send('nobody', large.subarray(0, 20 * 1024 * 1024))).status, 401)
+  const endless = new ReadableStream({
+    pull: (controller) => pause(20).then(() => controller.enqueue(new Uint8Array(1))),
+  })
+  assert.equal((await send('fl_nobody', endless, { duplex: 'half' })).status, 401)
   const pieces = ReadableStream.from(Array.from({ length: 40 }, () => large.subarray(0, 1024 * 1024)))
   assert.equal((await send(admin.api_key, pieces, { duplex: 'half' })).status, 413)
 })

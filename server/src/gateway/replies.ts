@@ -64,6 +64,7 @@ export class RequestReply implements Reply {
   readonly #answer: (response: Response) => void
   readonly #fail: (reason: unknown) => void
   readonly #more: Headers | undefined
+  readonly #forget: () => void
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined
 
   constructor(signal: AbortSignal, more: Headers | undefined) {
@@ -72,11 +73,16 @@ export class RequestReply implements Reply {
     this.#answer = resolve
     this.#fail = reject
     this.#more = more
-    signal.addEventListener('abort', () => this.leave(signal.reason), { once: true })
+    const left = () => this.leave(signal.reason)
+    // A signal may outlive many calls.
+    this.#forget = () => signal.removeEventListener('abort', left)
+    signal.addEventListener('abort', left)
+    if (signal.aborted) left()
   }
 
   send(status: number, headers: Headers, body: string | Buffer): void {
     if (this.isGone) return
+    this.#forget()
     const bytes = body.length === 0 ? null : typeof body === 'string' ? body : new Uint8Array(body)
     this.#answer(new Response(bytes, { status, headers: { ...headers, ...this.#more } }))
   }
@@ -104,6 +110,7 @@ export class RequestReply implements Reply {
 
   end(): void {
     if (this.isGone) return
+    this.#forget()
     this.#controller?.close()
     this.isGone = true
   }
@@ -111,6 +118,7 @@ export class RequestReply implements Reply {
   /** The caller has gone. */
   leave(reason: unknown = new DOMException('The request was aborted.', 'AbortError')): void {
     if (this.isGone) return
+    this.#forget()
     this.isGone = true
     this.#fail(reason)
     this.#controller?.error(reason)

@@ -9,6 +9,7 @@ import type { Platform } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { ACCESS_CHANNEL, fingerprintOf, onAccessChange } from '../keys/keys.ts'
 import { workspaceOf } from '../organizations/organizations.ts'
+import { away } from './faults.ts'
 import type { Fault } from './hub.ts'
 import { Refusal } from './mouths/mouth.ts'
 import type { Caller } from './policy.ts'
@@ -70,13 +71,7 @@ export function createSignIn(platform: Platform): SignIn {
     } catch (thrown) {
       if (!(thrown instanceof Failure)) {
         if (before && now() - before.read_at < FRESH_MS + AWAY_MS && now() < before.expires_at) return before
-        throw new Refusal({
-          status: 503,
-          type: 'server_error',
-          code: 'UNAVAILABLE',
-          message: 'The database does not answer. Try again shortly.',
-          retry_after_seconds: 5,
-        })
+        throw new Refusal(away)
       }
       byCredential.delete(key)
       if (thrown.code === 'UNAUTHENTICATED') wrong.add(credentials.address, now())

@@ -1,7 +1,7 @@
 /** A small question to a provider outside of any call: sent once, its answer collected whole. Which models it has, how
  *  many tokens a text is. */
 
-import type { AnswerHeaders, Send } from './forward.ts'
+import type { AnswerHeaders, Flight, Send } from './forward.ts'
 import { broken, faultOf } from './providers/faults.ts'
 import { type Outgoing, ProviderFault } from './providers/provider.ts'
 
@@ -12,12 +12,16 @@ export function askWhole(send: Send, outgoing: Outgoing, most: { wait_ms: number
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = []
     const known = { status: 0, headers: {} as AnswerHeaders, length: 0 }
+    // An address or a header that cannot be sent is refused before `send` returns.
+    let flight: Flight | undefined
     const fail = (thrown: ProviderFault) => {
       clearTimeout(timer)
-      flight.abort()
+      flight?.abort()
       reject(thrown)
     }
-    const flight = send(outgoing, 1, {
+    const late = faultOf(504, `The provider did not answer within ${most.wait_ms} ms.`, { code: 'upstream_timeout' })
+    const timer = setTimeout(() => fail(new ProviderFault(late)), most.wait_ms)
+    flight = send(outgoing, 1, {
       sent: () => {},
       head: (status, headers) => Object.assign(known, { status, headers }),
       chunk: (piece) => {
@@ -31,7 +35,5 @@ export function askWhole(send: Send, outgoing: Outgoing, most: { wait_ms: number
       },
       fail: (fault) => fail(new ProviderFault(fault)),
     })
-    const late = faultOf(504, `The provider did not answer within ${most.wait_ms} ms.`, { code: 'upstream_timeout' })
-    const timer = setTimeout(() => fail(new ProviderFault(late)), most.wait_ms)
   })
 }

@@ -66,6 +66,25 @@ for (const kind of ['organization', 'workspace', 'user', 'key', 'model'] as cons
   })
 }
 
+test('answers that were kept count as requests, and need no tokens', async () => {
+  const { admin, alice } = await newOrganization()
+  await alice.gateway.limits.create({ subject: { kind: 'key' }, requests_per_minute: 3, tokens_per_minute: 40 })
+  toNextMinute()
+  const ask = () => call(admin.api_key, { say: 'one' }, { max_tokens: 16 }, undefined, { 'x-flow-cache-seconds': '60' })
+  const told = []
+  for (let i = 0; i < 5; i += 1) told.push(await ask())
+  assert.deepEqual(
+    told.map(({ status, headers }) => [status, headers.get('x-flow-cache')]),
+    [
+      [200, 'miss'],
+      [200, 'hit'],
+      [200, 'hit'],
+      [429, null],
+      [429, null],
+    ],
+  )
+})
+
 test('all limits that a call is subject to hold together, and others have their own', async () => {
   const { admin, alice, member } = await newOrganization()
   const bob = await member('solution_builder')

@@ -70,7 +70,7 @@ function lookAtMeters({ rates, slots }: Meters, estimates: Estimate[], question:
   for (const rate of rates) {
     const amount = rate.unit === 'requests' ? 1 : tokensOf(estimates, wantedOf(question))
     const free = rate.freeAt(question.now_ms)
-    if (free < amount) ask(rate, amount - Math.max(0, free))
+    if (amount > 0 && free < amount) ask(rate, amount - Math.max(0, free))
   }
   for (const slot of slots) if (slot.free < 1) ask(slot, 1)
 }
@@ -154,7 +154,10 @@ function fitInto(
   least: number,
   now_ms: number,
 ): void {
+  // What was answered before needs none.
+  const needsTokens = fit.estimate.input_tokens_max + least > 0
   for (const rate of rates) {
+    if (rate.unit === 'tokens' && !needsTokens) continue
     const free = rate.freeAt(now_ms)
     if (rate.unit === 'tokens') fit.tokens = Math.min(fit.tokens, free - promptTokens(fit.estimate))
     if (rate.unit === 'requests' ? free < 1 : fit.tokens < least) fit.fault ??= overRate(rate, now_ms)
