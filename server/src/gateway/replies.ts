@@ -12,6 +12,7 @@ export class SocketReply implements Reply {
   isGone = false
   readonly #response: ServerResponse
   readonly #more: Headers | undefined
+  #isFramed = false
 
   constructor(response: ServerResponse, more: Headers | undefined) {
     this.#response = response
@@ -40,20 +41,41 @@ export class SocketReply implements Reply {
     this.#response.writeHead(status, this.#with(headers))
     this.#response.write(first)
     this.#response.uncork()
+    this.#frame()
   }
 
   write(piece: string | Buffer): boolean {
-    return this.isGone || piece.length === 0 || this.#response.write(piece)
+    if (this.isGone || piece.length === 0) return true
+    return this.#response.write(this.#isFramed ? framed(piece) : piece)
   }
 
   end(): void {
-    if (!this.isGone) this.#response.end()
+    if (!this.isGone) this.#response.end(this.#isFramed ? LAST_CHUNK : undefined)
+  }
+
+  /** From now on chunks are framed here: Node makes four writes of each, which is most of what a small one costs. */
+  #frame() {
+    this.#isFramed = this.#response.chunkedEncoding
+    this.#response.chunkedEncoding = false
   }
 
   #with(headers: Headers): Headers {
     headers['x-content-type-options'] = 'nosniff'
     return this.#more ? { ...headers, ...this.#more } : headers
   }
+}
+
+const LAST_CHUNK = '0\r\n\r\n'
+
+/** A chunk of the transfer encoding (RFC 9112, section 7.1). */
+function framed(piece: string | Buffer): string | Buffer {
+  if (typeof piece === 'string') return `${Buffer.byteLength(piece).toString(16)}\r\n${piece}\r\n`
+  const size = `${piece.length.toString(16)}\r\n`
+  const chunk = Buffer.allocUnsafe(size.length + piece.length + 2)
+  chunk.write(size, 'latin1')
+  piece.copy(chunk, size.length)
+  chunk.write('\r\n', size.length + piece.length, 'latin1')
+  return chunk
 }
 
 export class RequestReply implements Reply {
