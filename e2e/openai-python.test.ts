@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, test } from 'node:test'
 import { promisify } from 'node:util'
-import { replayEverything } from '../server/src/gateway/replay-testing.ts'
-import { delta, END, event, openUpstream, refuses, says, streams } from '../server/src/gateway/upstream-testing.ts'
-import { openListener } from '../server/src/gateway/wire-testing.ts'
+import { delta, END, event, openUpstream, refuses, says, streams } from '../server/src/gateway/call/upstream-testing.ts'
+import { replayEverything } from '../server/src/gateway/clients/replay-testing.ts'
+import { openListener } from '../server/src/gateway/clients/wire-testing.ts'
 import { repository, startServer } from './server.ts'
 
 /** The one that `.ci/run` has made, or one that is made now. */

@@ -29,7 +29,6 @@ const sideDoors: Record<string, string> = {
   'db/faults.ts': 'what the database throws',
   'organizations/first.ts': 'the first start',
   'http/idempotency.ts': 'old keys are forgotten by the housekeeping',
-  'gateway/policy.ts': 'the shapes that the data plane and its governor share',
   'workflows/tasks.ts': 'serves the tasks of people, which are a domain of their own',
   'components/workflow-rules.ts': 'what a workflow means, for the room that runs it',
   'components/trigger-rules.ts': 'what a trigger means, for the room that fires it',

@@ -4,7 +4,6 @@
 import type { BillingSummary, RateCard } from '@flow/contract/billing'
 import type { Platform } from '../context.ts'
 import { rewrap } from '../rewrap.ts'
-import * as calls from './calls.ts'
 import * as budgets from './settings/budgets.ts'
 import { settled } from './settings/changes.ts'
 import * as guardrails from './settings/guardrails.ts'
@@ -13,12 +12,13 @@ import * as prices from './settings/prices.ts'
 import * as providers from './settings/providers.ts'
 import * as routes from './settings/routes.ts'
 import * as general from './settings/settings.ts'
+import * as calls from './traces/calls.ts'
 
 export { type OpenGovernor, openGovernor } from './governor/governor.ts'
-export { openJournal } from './journal.ts'
 export { type DataPlane, openPlane } from './open.ts'
-export { openPolicies, type Policies } from './policies.ts'
-export { startRetention } from './retention.ts'
+export { openPolicies, type Policies } from './policies/policies.ts'
+export { openJournal } from './traces/journal.ts'
+export { startRetention } from './traces/retention.ts'
 export { calls }
 
 /** What an organization says about its gateway: a domain of the contract each. */

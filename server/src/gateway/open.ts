@@ -1,19 +1,19 @@
 /** Opens the data plane of a process: its parts, put together. */
 
 import type { Platform } from '../context.ts'
-import { createBreakers } from './breaker.ts'
-import { createCache } from './cache.ts'
-import { createCatalog } from './catalog.ts'
+import { createBreakers } from './call/breaker.ts'
+import { createCache } from './call/cache.ts'
+import { createForward } from './call/forward.ts'
+import { createReplays } from './call/replays.ts'
 import { stopping } from './faults.ts'
-import { createForward } from './forward.ts'
-import { createFront, type Front } from './front.ts'
+import { createCatalog } from './front/catalog.ts'
+import { createFront, type Front } from './front/front.ts'
+import { createSignIn } from './front/sign-in.ts'
 import { createGuards } from './guardrails/guard.ts'
 import { createMeans } from './guardrails/means.ts'
 import type { Plane } from './plane.ts'
-import { openPolicies } from './policies.ts'
+import { openPolicies } from './policies/policies.ts'
 import { createFlow } from './providers/flow.ts'
-import { createReplays } from './replays.ts'
-import { createSignIn } from './sign-in.ts'
 
 export type DataPlane = Front & { close(): Promise<void> }
 type Parts = Pick<Plane, 'governor' | 'journal' | 'noted'>

@@ -5,7 +5,7 @@
 
 import type { Clock } from '../../context.ts'
 import type { Db } from '../../db/db.ts'
-import type { Budget } from '../policy.ts'
+import type { Budget } from '../policies/policy.ts'
 import { firstDayOf } from './cost.ts'
 import * as store from './store.ts'
 import type { Taker } from './takes.ts'

@@ -2,7 +2,7 @@
  *  counts. What the organization changes holds for the next call. */
 
 import type { Clock } from '../../context.ts'
-import type { Caller, Limit, Policy } from '../policy.ts'
+import type { Caller, Limit, Policy } from '../policies/policy.ts'
 import { Account } from './account.ts'
 import { limitsOf, type Meters, type ModelPlan, type Plan, pursesOf } from './plan.ts'
 import { Rate } from './rate.ts'

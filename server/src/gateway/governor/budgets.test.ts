@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { testFlow } from '../../testing.ts'
-import { delta, END, openUpstream, streams } from '../upstream-testing.ts'
+import { delta, END, openUpstream, streams } from '../call/upstream-testing.ts'
 import { assertOneNumber, call, linesOf, newPriced, sumOf, TOKEN } from './governor-testing.ts'
 
 const { clock } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })

@@ -1,6 +1,6 @@
 /** What a call may cost and what it did, and when periods begin. Without I/O; amounts are whole nanocredits. */
 
-import type { Budget, CallRecord, Estimate, Price } from '../policy.ts'
+import type { Budget, CallRecord, Estimate, Price } from '../policies/policy.ts'
 
 /** No model writes more in one answer. */
 export const ANSWER_TOKENS_MAX = 131_072

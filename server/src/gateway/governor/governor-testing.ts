@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from '../../db/db.ts'
 import { newOrganization, type TestOrganization, testFlow } from '../../testing.ts'
-import { PREFIX } from '../front.ts'
+import { PREFIX } from '../front/front.ts'
 
 export type Asked = { model?: string; stream?: boolean; max_tokens?: number; n?: number }
 export type Told = { status: number; headers: Headers; text: string; code: string | undefined; message: string }

@@ -8,7 +8,7 @@
 import type { Platform } from '../../context.ts'
 import { stopping } from '../faults.ts'
 import { Refusal } from '../mouths/mouth.ts'
-import type { Caller, Estimate, Governor, Policy, Ticket } from '../policy.ts'
+import type { Caller, Estimate, Governor, Policy, Ticket } from '../policies/policy.ts'
 import { Book } from './book.ts'
 import { openHolder } from './holder.ts'
 import type { Plan } from './plan.ts'

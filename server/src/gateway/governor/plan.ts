@@ -1,7 +1,7 @@
 /** What holds for one caller: the account that pays, and the meters that count. Made once for a caller and a policy, so
  *  that a call only looks at numbers. */
 
-import type { Budget, Caller, Limit, Policy, Subject } from '../policy.ts'
+import type { Budget, Caller, Limit, Policy, Subject } from '../policies/policy.ts'
 import type { Account, Purse } from './account.ts'
 import type { Rate } from './rate.ts'
 import type { Slots } from './slots.ts'

@@ -3,7 +3,7 @@
  *  taken off what comes next. */
 
 import type { Db } from '../../db/db.ts'
-import type { Limit } from '../policy.ts'
+import type { Limit } from '../policies/policy.ts'
 import * as store from './store.ts'
 import type { Taker } from './takes.ts'
 

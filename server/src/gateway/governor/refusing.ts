@@ -2,7 +2,7 @@
 
 import type { Fault } from '../hub.ts'
 import { Refusal } from '../mouths/mouth.ts'
-import type { Limit } from '../policy.ts'
+import type { Limit } from '../policies/policy.ts'
 import type { Purse } from './account.ts'
 import { endOf, firstDayOf } from './cost.ts'
 import { MINUTE_MS, type Rate } from './rate.ts'

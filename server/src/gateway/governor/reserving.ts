@@ -7,7 +7,7 @@
 
 import type { Fault } from '../hub.ts'
 import { Refusal } from '../mouths/mouth.ts'
-import type { Estimate } from '../policy.ts'
+import type { Estimate } from '../policies/policy.ts'
 import type { Account } from './account.ts'
 import { ANSWER_TOKENS_MAX, BOUND_TOKENS, mostOf, SENSIBLE_TOKENS, tokensFor, usualOf } from './cost.ts'
 import type { Meters, ModelPlan, Plan } from './plan.ts'

@@ -1,6 +1,6 @@
 /** The leave to make a call: what is set aside for it, until it is settled. */
 
-import type { CallRecord, Settled, Ticket } from '../policy.ts'
+import type { CallRecord, Settled, Ticket } from '../policies/policy.ts'
 import { costOf, mostOf } from './cost.ts'
 import type { Plan } from './plan.ts'
 import type { Rate } from './rate.ts'

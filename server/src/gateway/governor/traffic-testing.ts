@@ -9,7 +9,7 @@ import { newId, systemClock } from '../../context.ts'
 import { type ConnectOptions, connect } from '../../db/connect.ts'
 import { createMetrics } from '../../http/metrics.ts'
 import { openPlatform } from '../../platform.ts'
-import { PREFIX } from '../front.ts'
+import { PREFIX } from '../front/front.ts'
 import { chance } from '../mouths/mouths-testing.ts'
 
 export type Answered = { request_id: string; status: number; nanocredits: number | null }

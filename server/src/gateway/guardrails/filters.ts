@@ -3,7 +3,7 @@
 
 import type { PiiKind } from '@flow/contract/gateway-routes'
 import { type Budget, ExpressionFault, type StreamPattern, streamPatternOf } from '../../expressions/expressions.ts'
-import type { Guardrail } from '../policy.ts'
+import type { Guardrail } from '../policies/policy.ts'
 import { blockedBy, type Findings, type Side, tooMuchFor } from './findings.ts'
 import { piiIn } from './pii.ts'
 import { Segments } from './segments.ts'

@@ -1,10 +1,10 @@
 /** What guardrails have found in a call, and how a call that they end is refused: by the name of the guardrail, never
  *  by what it found. */
 
-import type { Headers } from '../exchange.ts'
+import type { Headers } from '../front/exchange.ts'
 import type { Fault } from '../hub.ts'
 import { Refusal } from '../mouths/mouth.ts'
-import type { CallRecord, Guardrail } from '../policy.ts'
+import type { CallRecord, Guardrail } from '../policies/policy.ts'
 
 export type Side = 'input' | 'output'
 type Finding = CallRecord['findings'][number]

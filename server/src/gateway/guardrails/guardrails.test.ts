@@ -4,10 +4,10 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import type { GatewayGuardrail } from '@flow/contract/gateway-routes'
 import { newOrganization, type TestOrganization, testFlow } from '../../testing.ts'
-import { PREFIX } from '../front.ts'
+import { delta, END, event, openUpstream, pause, says, streams } from '../call/upstream-testing.ts'
+import { PREFIX } from '../front/front.ts'
 import { openPlane } from '../open.ts'
-import type { CallRecord } from '../policy.ts'
-import { delta, END, event, openUpstream, pause, says, streams } from '../upstream-testing.ts'
+import type { CallRecord } from '../policies/policy.ts'
 
 const { platform } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
 

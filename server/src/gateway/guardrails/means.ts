@@ -3,10 +3,10 @@
 
 import { executeFor } from '../../components/components.ts'
 import type { Platform } from '../../context.ts'
-import type { Front } from '../front.ts'
+import type { Front } from '../front/front.ts'
+import type { Pass } from '../front/sign-in.ts'
 import type { JsonObject } from '../hub.ts'
 import { objectsOf, vectorOf } from '../providers/read.ts'
-import type { Pass } from '../sign-in.ts'
 import type { Means } from './whole-rules.ts'
 
 /** So long a call waits for one question of a guardrail. */

@@ -1,11 +1,11 @@
 /** The guardrails of one call: they see its prompt before anybody is asked, and its answer before it is told. */
 
 import type { Logger } from 'pino'
-import type { Headers } from '../exchange.ts'
+import type { Headers } from '../front/exchange.ts'
 import type { JsonObject } from '../hub.ts'
 import { outlineOf } from '../mouths/outline.ts'
 import { parsed } from '../providers/read.ts'
-import type { Answered, Wish } from '../ways.ts'
+import type { Answered, Wish } from '../ways/ways.ts'
 import { Blocked, Findings, type Side } from './findings.ts'
 import { type Guard, type Looking, screenAnswer, screenRequest } from './guard.ts'
 import { StreamScreen } from './stream-screen.ts'

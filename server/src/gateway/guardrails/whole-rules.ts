@@ -4,7 +4,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Inside } from '../../asking.ts'
 import { compileJsonSchema } from '../../expressions/expressions.ts'
-import type { Caller, Guardrail } from '../policy.ts'
+import type { Caller, Guardrail } from '../policies/policy.ts'
 import { hashEmbedding } from '../providers/flow-embedding.ts'
 import { parsed } from '../providers/read.ts'
 import type { Side } from './findings.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ChatRequest } from '../hub.ts'
-import { EventReader } from '../sse.ts'
+import { EventReader } from '../ways/sse.ts'
 import { about } from './adapter-testing.ts'
 import { chunksOf, collected, understoodOf } from './exchanges-testing.ts'
 import { createFlow, flow } from './flow.ts'

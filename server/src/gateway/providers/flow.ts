@@ -10,7 +10,7 @@
  *  too. A token is four bytes here, rounded up. */
 
 import { randomUUID } from 'node:crypto'
-import type { Flight, Landing, Send } from '../forward.ts'
+import type { Flight, Landing, Send } from '../call/forward.ts'
 import type { Json, JsonObject } from '../hub.ts'
 import { HASH_DIMENSIONS, hashEmbedding } from './flow-embedding.ts'
 import { BadScript, type Step, stepOf } from './flow-script.ts'

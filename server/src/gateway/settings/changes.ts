@@ -4,7 +4,7 @@ import type { Context } from '../../context.ts'
 import { type Db, sql } from '../../db/db.ts'
 import { DatabaseFault } from '../../db/faults.ts'
 import { conflict } from '../../failure.ts'
-import { openPolicies, tellChange } from '../policies.ts'
+import { openPolicies, tellChange } from '../policies/policies.ts'
 
 export type At = { db: Db; organization_id: string }
 

@@ -1,0 +1,227 @@
+/** Who is asked, one after the other: attempts at the targets of a call until one answers. Whether another one follows
+ *  is decided here, by the fault of the one before, by the breakers, and by what the ticket allows. It is over when one
+ *  has answered to its end, when nobody else can be asked, or when the call stops it. */
+
+import { resting } from '../faults.ts'
+import type { Asked } from '../front/exchange.ts'
+import type { Fault } from '../hub.ts'
+import type { Plane } from '../plane.ts'
+import type { CallRecord, Ticket } from '../policies/policy.ts'
+import { type Outgoing, ProviderFault } from '../providers/provider.ts'
+import { traced } from '../traces/tracing.ts'
+import { type Answered, adapterOf, type Wish, wayTo } from '../ways/ways.ts'
+import { Attempt, type Errand } from './attempt.ts'
+import { isElsewhere, isTrouble, retryOf, toldToClient } from './retry.ts'
+import type { Way as Routed, Stop } from './route.ts'
+
+/** The call, as it is told. */
+export type Asker = {
+  answered(attempt: Attempt, answer: Answered): void
+  said(attempt: Attempt, piece: string | Buffer): void
+  ended(attempt: Attempt, last: string | Buffer): void
+  /** What had begun to answer has failed. */
+  broke(fault: Fault): void
+  /** Nobody has answered, and nobody else is asked. */
+  unanswered(fault: Fault): void
+  /** A fault of our own: what the client is told of it. */
+  surprised(thrown: unknown): Fault
+  /** What is thrown in it ends the call. */
+  guarded(work: () => void): void
+}
+
+/** A timer may be early by this much. */
+const NEARLY_MS = 20
+
+export class Asking {
+  /** All that were begun, the running ones too. */
+  readonly attempts: Attempt[] = []
+  /** The one that answers. */
+  winner: Attempt | undefined
+  readonly #plane: Plane
+  readonly #routed: Routed
+  readonly #wish: Wish
+  readonly #ticket: Ticket
+  readonly #asker: Asker
+  readonly #asked: Asked
+  #at = 0
+  #tries = 0
+  #isOver = false
+  #hasHedged = false
+  #lastFault: Fault | undefined
+  #timers = new Set<NodeJS.Timeout>()
+
+  constructor(plane: Plane, routed: Routed, wish: Wish, ticket: Ticket, asker: Asker, asked: Asked) {
+    this.#plane = plane
+    this.#routed = routed
+    this.#wish = wish
+    this.#ticket = ticket
+    this.#asker = asker
+    this.#asked = asked
+  }
+
+  begin() {
+    const { total } = this.#routed.route.timeouts
+    this.#later(total, () => this.#late(total))
+    this.#next()
+  }
+
+  /** Whose work is paid for when the call ends so. Who was asked when the client went away, or was cut off, may have begun
+   *  to work; who failed has not. */
+  workerOf(status: CallRecord['status']): Attempt | undefined {
+    const isLeft = status === 'aborted' || status === 'cut_off'
+    return this.winner ?? (isLeft ? this.attempts.findLast(({ wasAsked, fault }) => wasAsked && !fault) : undefined)
+  }
+
+  /** Nobody waits for an answer any longer. */
+  stop() {
+    this.#isOver = true
+    for (const timer of this.#timers) clearTimeout(timer)
+    for (const attempt of this.#running) {
+      this.#breakerOf(attempt.errand.stop).ended()
+      attempt.giveUp()
+    }
+  }
+
+  /** Asks the next target that may be asked. */
+  #next() {
+    const { stops, route } = this.#routed
+    let wait_ms = Number.POSITIVE_INFINITY
+    for (; this.#at < stops.length; this.#pass()) {
+      const stop = stops[this.#at]
+      if (!stop || this.#tries >= route.attempts_max) continue
+      if (!this.#ticket.allows(`${stop.provider.name}/${stop.model}`)) continue
+      const wait = this.#breakerOf(stop).wait(performance.now())
+      wait_ms = Math.min(wait_ms, wait)
+      if (wait > NEARLY_MS) continue
+      this.#tries += 1
+      this.#launch(stop)
+      return
+    }
+    if (this.#running.length === 0) this.#giveOut(this.#lastFault ?? resting(wait_ms))
+  }
+
+  #pass() {
+    this.#at += 1
+    this.#tries = 0
+  }
+
+  #launch(stop: Stop) {
+    const { timeouts, hedge_after_ms } = this.#routed.route
+    try {
+      const adapter = adapterOf(stop)
+      const way = wayTo(stop, this.#wish, this.#ticket.output_tokens_max)
+      const errand = { ...this.#listeners, stop, adapter, way, timeouts }
+      const { stream: is_stream } = this.#wish.outline
+      const attempt = new Attempt({ ...errand, number: this.attempts.length + 1, is_stream })
+      this.attempts.push(attempt)
+      this.#breakerOf(stop).begin(performance.now())
+      this.#send(attempt, way.outgoing)
+    } catch (thrown) {
+      if (!(thrown instanceof ProviderFault)) throw thrown
+      this.#tryOn(stop, thrown.fault)
+      return
+    }
+    if (hedge_after_ms === null || this.#hasHedged) return
+    this.#hasHedged = true
+    this.#later(hedge_after_ms, () => this.#hedge())
+  }
+
+  #send(attempt: Attempt, outgoing: Outgoing) {
+    const { stop, adapter, number } = attempt.errand
+    const send = this.#plane.sendTo(stop.provider.kind)
+    const ready = traced(outgoing, this.#asked, this.#wish.id, number)
+    if (!adapter.sign) return attempt.fly(send, ready)
+    adapter.sign(ready, stop.provider, this.#plane.clock.now()).then(
+      (signed) => this.#asker.guarded(() => attempt.fly(send, signed)),
+      (thrown: unknown) => attempt.fail(thrown instanceof ProviderFault ? thrown.fault : this.#asker.surprised(thrown)),
+    )
+  }
+
+  /** A second target is asked while the first still thinks. */
+  #hedge() {
+    if (this.winner || this.#at + 1 >= this.#routed.stops.length) return
+    this.#pass()
+    this.#next()
+  }
+
+  readonly #listeners: Pick<Errand, 'send' | 'answered' | 'said' | 'ended' | 'failed' | 'surprised'> = {
+    send: (attempt, outgoing) => this.#asker.guarded(() => this.#send(attempt, outgoing)),
+    answered: (attempt, answer) => this.#heard(attempt, () => this.#asker.answered(attempt, answer)),
+    said: (attempt, piece) => this.#heard(attempt, () => this.#asker.said(attempt, piece)),
+    ended: (attempt, last) => this.#heard(attempt, () => this.#asker.ended(attempt, last)),
+    failed: (attempt, fault) => this.#asker.guarded(() => this.#failed(attempt, fault)),
+    surprised: (thrown) => this.#asker.surprised(thrown),
+  }
+
+  /** The first that says something answers; the others are let go. */
+  #heard(attempt: Attempt, tell: () => void) {
+    if (this.#isOver) return
+    if (this.winner !== attempt) {
+      this.winner = attempt
+      this.#breakerOf(attempt.errand.stop).succeeded(performance.now(), attempt.first_chunk_ms ?? 0)
+      for (const other of this.#running) {
+        if (other === attempt) continue
+        this.#breakerOf(other.errand.stop).ended()
+        other.giveUp()
+      }
+    }
+    this.#asker.guarded(tell)
+  }
+
+  #failed(attempt: Attempt, fault: Fault) {
+    const { stop } = attempt.errand
+    const breaker = this.#breakerOf(stop)
+    const now = performance.now()
+    if (fault.status === 429 && fault.retry_after_seconds) breaker.stayAway(now, fault.retry_after_seconds * 1000)
+    if (isTrouble(fault)) breaker.failed(now)
+    else breaker.ended()
+    if (this.#isOver) return
+    if (this.winner === attempt) this.#asker.broke(fault)
+    if (!this.winner) this.#tryOn(stop, fault)
+  }
+
+  /** Whether and when somebody is asked again. */
+  #tryOn(stop: Stop, fault: Fault) {
+    this.#lastFault = toldToClient(fault, stop.provider.name)
+    if (this.#running.length > 0) return
+    const { stops, route } = this.#routed
+    const isLast = this.#at + 1 >= stops.length
+    const retry = retryOf(fault, this.#tries, this.#plane.chance())
+    if (retry === undefined && !isElsewhere(fault)) return this.#giveOut(this.#lastFault)
+    const isAgain = retry !== undefined && this.#tries < route.attempts_max && (isLast || !retry.isLong)
+    if (isAgain && retry.isTooLong) return this.#giveOut(this.#lastFault)
+    if (isAgain) return this.#later(retry.wait_ms, () => this.#next())
+    this.#pass()
+    this.#next()
+  }
+
+  #late(ms: number) {
+    const message = `The answer was not complete within ${ms} ms.`
+    const fault: Fault = { status: 504, type: 'api_error', code: 'upstream_timeout', message }
+    for (const attempt of this.#running) {
+      if (attempt !== this.winner) this.#breakerOf(attempt.errand.stop).failed(performance.now())
+    }
+    if (this.winner) this.#asker.broke(fault)
+    else this.#giveOut(fault)
+  }
+
+  #giveOut(fault: Fault) {
+    this.#asker.unanswered(fault)
+  }
+
+  get #running(): Attempt[] {
+    return this.attempts.filter(({ isOver }) => !isOver)
+  }
+
+  #breakerOf({ provider, model }: Stop) {
+    return this.#plane.breakers.of(provider, model)
+  }
+
+  #later(ms: number, work: () => void) {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      if (!this.#isOver) this.#asker.guarded(work)
+    }, ms)
+    this.#timers.add(timer)
+  }
+}

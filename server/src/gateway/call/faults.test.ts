@@ -1,0 +1,356 @@
+/** What goes wrong at providers, each with a real one over a socket, and what the client meets: an answer, a refusal in
+ *  OpenAI's words, or a stream that says that it broke. */
+
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import OpenAI from 'openai'
+import { listen } from '../../http/listen.ts'
+import { newOrganization, testFlow } from '../../testing.ts'
+import type { Fault } from '../hub.ts'
+import { createForward } from './forward.ts'
+import { type Answer, breaks, delta, END, openUpstream, pause, refuses, says, streams } from './upstream-testing.ts'
+
+const { app } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
+const listening = await listen(app, '127.0.0.1', 0)
+after(() => listening.close(0))
+const origin = `http://127.0.0.1:${listening.port}`
+
+type Route = Parameters<Awaited<ReturnType<typeof newOrganization>>['alice']['gateway']['routes']['create']>[0]
+
+/** An organization whose providers `one` and `two` are these, and a client of it. */
+async function newClient(upstreams: { base_url: string }[], route: Partial<Route> = {}) {
+  const { alice, admin } = await newOrganization()
+  const names = ['one', 'two', 'three'].slice(0, upstreams.length)
+  for (const [i, { base_url }] of upstreams.entries()) {
+    const name = names[i] ?? ''
+    await alice.gateway.providers.create({ name, kind: 'openai', base_url, key: `sk-${name}-secret`, skip_test: true })
+  }
+  const targets = names.map((provider) => ({ provider, model: 'm' }))
+  await alice.gateway.routes.create({ name: 'smart', targets, attempts_max: 1, ...route })
+  const openai = new OpenAI({ apiKey: admin.api_key, baseURL: `${origin}/api/v1/gateway/v1`, maxRetries: 0 })
+  return { openai, alice, admin }
+}
+
+const ask = { model: 'smart', messages: [{ role: 'user' as const, content: 'Hello' }] }
+const streamed = { ...ask, stream: true as const }
+
+/** What a stream said before it ended, and how. */
+async function read(stream: AsyncIterable<OpenAI.ChatCompletionChunk>) {
+  let said = ''
+  try {
+    for await (const chunk of stream) said += chunk.choices[0]?.delta.content ?? ''
+  } catch (error) {
+    return { said, error: error as InstanceType<typeof OpenAI.APIError> }
+  }
+  return { said, error: undefined }
+}
+
+const gone = { base_url: 'http://127.0.0.1:9' }
+
+test('the provider gets its own key, the model’s own name and nothing of the client’s credentials', async () => {
+  const upstream = await openUpstream(says('Hello.'))
+  const { openai } = await newClient([upstream])
+
+  const { data, response } = await openai.chat.completions
+    .create(
+      { ...ask, model: 'one/some/model', seed: 7 },
+      { headers: { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` } },
+    )
+    .withResponse()
+
+  assert.equal(data.choices[0]?.message.content, 'Hello.')
+  const [got] = upstream.got
+  assert.equal(got?.headers.authorization, 'Bearer sk-one-secret')
+  assert.equal(got?.url, '/chat/completions')
+  assert.deepEqual({ model: got?.body.model, seed: got?.body.seed }, { model: 'some/model', seed: 7 })
+  assert.match(String(got?.headers.traceparent), new RegExp(`^00-${'a'.repeat(32)}-(?!b{16})[0-9a-f]{16}-01$`))
+  assert.equal(response.headers.get('x-flow-provider'), 'one')
+  assert.equal(response.headers.get('x-flow-model'), 'some/model')
+})
+
+test('when a provider is down the next one answers', async () => {
+  const two = await openUpstream(says('I am two.'))
+  const { openai } = await newClient([gone, two])
+
+  const { data, response } = await openai.chat.completions.create(ask).withResponse()
+
+  assert.equal(data.choices[0]?.message.content, 'I am two.')
+  assert.equal(response.headers.get('x-flow-provider'), 'two')
+  assert.equal(response.headers.get('x-flow-attempts'), '2')
+})
+
+test('when all are down the client learns it as a 502', async () => {
+  const { openai } = await newClient([gone, gone])
+  await assert.rejects(openai.chat.completions.create(ask), { status: 502, code: 'upstream_failed' })
+})
+
+test('a provider that does not begin in time gives way to the next', async () => {
+  const slow = await openUpstream(async (response) => {
+    await pause(2_000)
+    response.end()
+  })
+  const two = await openUpstream(streams(delta('I am two.'), END))
+  const { openai } = await newClient([slow, two], { timeouts_ms: { first_chunk: 200 } })
+
+  const { said, error } = await read(await openai.chat.completions.create(streamed))
+
+  assert.deepEqual([said, error], ['I am two.', undefined])
+  await slow.got[0]?.closed
+})
+
+test('a stream that stops in the middle ends with an error, and is not begun again', async () => {
+  const hanging = await openUpstream(streams(delta('one '), delta('two '), 5_000))
+  const two = await openUpstream(says('never'))
+  const { openai } = await newClient([hanging, two], { timeouts_ms: { between_chunks: 200 } })
+
+  const { said, error } = await read(await openai.chat.completions.create(streamed))
+
+  assert.equal(said, 'one two ')
+  assert.match(String(error?.message), /sent nothing more within 200 ms/)
+  assert.equal(two.got.length, 0)
+  await hanging.got[0]?.closed
+})
+
+test('a stream whose connection breaks, or which ends too early, ends with an error', async () => {
+  for (const answer of [
+    breaks(delta('one '), delta('two ')),
+    streams(delta('one '), delta('two ')),
+    streams(delta('one '), delta('two '), 'data: {"choices":[{"ind'),
+  ]) {
+    const upstream = await openUpstream(answer)
+    const { openai } = await newClient([upstream])
+    const { said, error } = await read(await openai.chat.completions.create(streamed))
+    assert.equal(said, 'one two ')
+    assert.ok(error instanceof OpenAI.APIError, String(error))
+  }
+})
+
+test('a stream that breaks before its first event is begun again elsewhere', async () => {
+  const broken = await openUpstream(breaks(': still here\n\n'))
+  const two = await openUpstream(streams(delta('I am two.'), END))
+  const { openai } = await newClient([broken, two])
+
+  const { said, error } = await read(await openai.chat.completions.create(streamed))
+  assert.deepEqual([said, error], ['I am two.', undefined])
+})
+
+test('half a character is no character: the client gets whole ones', async () => {
+  const text = 'naïve 😀 日本'
+  const bytes = Buffer.from(delta(text) + END)
+  const at = bytes.indexOf('😀') + 2
+  const upstream = await openUpstream(streams(bytes.subarray(0, at), 30, bytes.subarray(at)))
+  const { openai } = await newClient([upstream])
+  assert.equal((await read(await openai.chat.completions.create(streamed))).said, text)
+
+  upstream.answer(breaks(bytes.subarray(0, at)))
+  await assert.rejects(openai.chat.completions.create(streamed), { status: 502 })
+})
+
+test('an event that is no JSON ends the stream with an error', async () => {
+  const upstream = await openUpstream(streams(delta('one '), 'data: {"choices": [{\n\n', delta('two '), END))
+  const { openai } = await newClient([upstream])
+  const { said, error } = await read(await openai.chat.completions.create(streamed))
+  assert.equal(said, 'one ')
+  assert.match(String(error?.message), /no JSON/)
+})
+
+test('an error that the provider sends in its stream is told', async () => {
+  const upstream = await openUpstream(
+    streams(delta('one '), 'data: {"error":{"message":"overloaded","type":"server_error","code":null}}\n\n'),
+  )
+  const { openai } = await newClient([upstream])
+  const { said, error } = await read(await openai.chat.completions.create(streamed))
+  assert.equal(said, 'one ')
+  assert.match(String(error?.message), /overloaded/)
+})
+
+test('a 429 with Retry-After is waited for when it is short, and told when it is long', async () => {
+  const upstream = await openUpstream(refuses(429, { 'retry-after': '1' }), says('Now.'))
+  const { openai } = await newClient([upstream], { attempts_max: 2 })
+  const began = performance.now()
+  const answer = await openai.chat.completions.create(ask)
+  assert.equal(answer.choices[0]?.message.content, 'Now.')
+  assert.ok(performance.now() - began >= 950)
+
+  upstream.answer(refuses(429, { 'retry-after': '120' }))
+  await assert.rejects(openai.chat.completions.create(ask), (error: InstanceType<typeof OpenAI.APIError>) => {
+    assert.equal(error.status, 429)
+    assert.equal(error.headers?.get('retry-after'), '120')
+    return true
+  })
+  // Nobody asks it again before that.
+  const asked = upstream.got.length
+  await assert.rejects(openai.chat.completions.create(ask), { status: 503 })
+  assert.equal(upstream.got.length, asked)
+})
+
+test('a 429 without Retry-After is tried again, and then told', async () => {
+  const upstream = await openUpstream(refuses(429), refuses(429), says('Now.'))
+  const { openai } = await newClient([upstream], { attempts_max: 3 })
+  assert.equal((await openai.chat.completions.create(ask)).choices[0]?.message.content, 'Now.')
+  assert.equal(upstream.got.length, 3)
+
+  upstream.answer(refuses(429))
+  await assert.rejects(openai.chat.completions.create(ask), { status: 429 })
+})
+
+test('a 429 sends the call to the next provider at once', async () => {
+  const busy = await openUpstream(refuses(429, { 'retry-after': '5' }))
+  const two = await openUpstream(says('I am two.'))
+  const { openai } = await newClient([busy, two], { attempts_max: 3 })
+  assert.equal((await openai.chat.completions.create(ask)).choices[0]?.message.content, 'I am two.')
+  assert.equal(busy.got.length, 1)
+})
+
+test('a wrong request is not tried again anywhere', async () => {
+  const one = await openUpstream(refuses(400))
+  const two = await openUpstream(says('never'))
+  const { openai } = await newClient([one, two], { attempts_max: 3 })
+  await assert.rejects(openai.chat.completions.create(ask), { status: 400 })
+  assert.deepEqual([one.got.length, two.got.length], [1, 0])
+})
+
+test('a provider that refuses our key is not the client’s fault', async () => {
+  const upstream = await openUpstream(refuses(401))
+  const { openai } = await newClient([upstream])
+  await assert.rejects(openai.chat.completions.create(ask), { status: 502, code: 'upstream_refused' })
+})
+
+test('an answer of the wrong kind, or that is cut off, is no answer', async () => {
+  const wrong: Record<string, Answer> = {
+    html: (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Welcome</h1>'),
+    gzip: (response) =>
+      response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }).end('x'),
+    text: (response) => response.writeHead(200, { 'content-type': 'application/json' }).end('{"choices": ['),
+    short: (response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': '5000' }).write('{"choices": [')
+      setTimeout(() => response.destroy(), 20)
+    },
+    redirect: (response) => response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(),
+    empty: (response) => response.writeHead(200, { 'content-type': 'application/json' }).end(),
+  }
+  for (const [name, answer] of Object.entries(wrong)) {
+    const one = await openUpstream(answer)
+    const two = await openUpstream(says('I am two.'))
+    const { openai } = await newClient([one, two])
+    assert.equal((await openai.chat.completions.create(ask)).choices[0]?.message.content, 'I am two.', name)
+    const lone = await newClient([one])
+    await assert.rejects(lone.openai.chat.completions.create(ask), { status: 502 }, name)
+  }
+})
+
+test('a stream that was answered as a page is no stream', async () => {
+  const one = await openUpstream((response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>'))
+  const { openai } = await newClient([one])
+  await assert.rejects(openai.chat.completions.create(streamed), { status: 502 })
+})
+
+test('answers of 10 MB pass, whole and in one event', async () => {
+  const long = 'x'.repeat(10 * 1024 * 1024)
+  const upstream = await openUpstream(says(long))
+  const { openai } = await newClient([upstream])
+  assert.equal((await openai.chat.completions.create(ask)).choices[0]?.message.content?.length, long.length)
+
+  upstream.answer(streams(delta(long), END))
+  assert.equal((await read(await openai.chat.completions.create(streamed))).said.length, long.length)
+})
+
+test('a client that reads slowly slows the provider down', async () => {
+  let written = 0
+  const upstream = await openUpstream(async (response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    const piece = delta('x'.repeat(64 * 1024))
+    for (let i = 0; i < 800; i += 1) {
+      written += piece.length
+      if (!response.write(piece)) await new Promise((resolve) => response.once('drain', resolve))
+    }
+    response.end(END)
+  })
+  const { openai } = await newClient([upstream])
+  const response = await openai.chat.completions.create(streamed).asResponse()
+  const reader = response.body?.getReader()
+  await reader?.read()
+  await pause(700)
+  assert.ok(written < 40 * 1024 * 1024, `${written} bytes were taken from the provider`)
+  let bytes = 0
+  for (let next = await reader?.read(); next && !next.done; next = await reader?.read())
+    bytes += next.value?.length ?? 0
+  assert.ok(bytes > 50 * 1024 * 1024)
+})
+
+test('a client that goes away ends the call at the provider at once', async () => {
+  const upstream = await openUpstream(streams(delta('one '), delta('two '), 10_000))
+  const { openai } = await newClient([upstream])
+  const stream = await openai.chat.completions.create(streamed)
+  for await (const _chunk of stream) break
+  stream.controller.abort()
+  await upstream.got[0]?.closed
+
+  upstream.answer(async () => {})
+  const abort = new AbortController()
+  const call = openai.chat.completions.create(ask, { signal: abort.signal })
+  call.catch(() => {})
+  while (upstream.got.length < 2) await pause(5)
+  abort.abort()
+  await upstream.got[1]?.closed
+})
+
+test('a provider that fails of late is left alone, and asked again later', async () => {
+  const upstream = await openUpstream(refuses(500))
+  const { openai } = await newClient([upstream])
+  for (let i = 0; i < 5; i += 1) await assert.rejects(openai.chat.completions.create(ask), { status: 500 })
+  await assert.rejects(openai.chat.completions.create(ask), { status: 503, code: 'UNAVAILABLE' })
+  assert.equal(upstream.got.length, 5)
+})
+
+test('a second provider is asked when the first thinks too long, and the first is let go', async () => {
+  const slow = await openUpstream(async (response, got) => {
+    await pause(1_500)
+    if (!response.destroyed) await says('I am one.')(response, got)
+  })
+  const two = await openUpstream(says('I am two.'))
+  const { openai } = await newClient([slow, two], { hedge_after_ms: 100 })
+  const { data, response } = await openai.chat.completions.create(ask).withResponse()
+  assert.equal(data.choices[0]?.message.content, 'I am two.')
+  assert.equal(response.headers.get('x-flow-attempts'), '2')
+  await slow.got[0]?.closed
+})
+
+test('no call takes longer than its whole time', async () => {
+  const upstream = await openUpstream(async () => {})
+  const { openai } = await newClient([upstream, upstream], {
+    timeouts_ms: { connect: 300, first_chunk: 300, between_chunks: 300, total: 300 },
+    attempts_max: 5,
+  })
+  await assert.rejects(openai.chat.completions.create(ask), { status: 504, code: 'upstream_timeout' })
+  await upstream.got[0]?.closed
+})
+
+test('weights share the calls, and a share of nothing gets none', async () => {
+  const [one, two] = [await openUpstream(says('1')), await openUpstream(says('2'))]
+  const targets = [
+    { provider: 'one', model: 'm', weight: 0 },
+    { provider: 'two', model: 'm', weight: 5 },
+  ]
+  const { openai } = await newClient([one, two], { strategy: 'weighted', targets })
+  for (let i = 0; i < 10; i += 1) await openai.chat.completions.create(ask)
+  assert.deepEqual([one.got.length, two.got.length], [0, 10])
+})
+
+test('an address inside the network is not called', async () => {
+  const upstream = await openUpstream(says('never'))
+  const forward = createForward({ allowed_hosts: [] })
+  after(() => forward.close())
+  const url = `${upstream.base_url}/chat/completions`
+  const fault = await new Promise<Fault>((resolve, reject) => {
+    forward.send({ method: 'POST', url, headers: {}, body: '{}', dropped: [] }, 1, {
+      sent: () => {},
+      head: reject,
+      chunk: () => {},
+      end: reject,
+      fail: resolve,
+    })
+  })
+  assert.deepEqual([fault.status, fault.code], [502, 'upstream_refused'])
+  assert.equal(upstream.got.length, 0)
+})

@@ -1,0 +1,95 @@
+/** The way to a provider: one request out, its answer back piece by piece as it comes, without a stream or a promise in
+ *  between. Connections are kept and used again; each is opened by the guarded connector, so that no address inside the
+ *  network is reached unless the operator allows it by name. Redirects are not followed: keys go where they were meant
+ *  to go. Time limits are the caller's: it aborts. */
+
+import type { Config } from '../../config.ts'
+import { Failure } from '../../failure.ts'
+import { type Agent, guardedAgent, isTimeout } from '../../fetch.ts'
+import type { Fault } from '../hub.ts'
+import type { Outgoing } from '../providers/provider.ts'
+
+export type AnswerHeaders = Record<string, string | undefined>
+
+/** Who waits for an answer. After `end` or `fail` nothing more is said; after `abort` nothing at all. */
+export type Landing = {
+  /** The request is on its way over a connection. */
+  sent(): void
+  head(status: number, headers: AnswerHeaders): void
+  chunk(bytes: Buffer): void
+  end(): void
+  fail(fault: Fault): void
+}
+
+/** A request on its way. */
+export type Flight = { abort(): void; pause(): void; resume(): void }
+
+/** `attempt` counts from 1 over all targets of a call. */
+export type Send = (outgoing: Outgoing, attempt: number, landing: Landing) => Flight
+
+/** At one origin, at the same time; more wait for their turn. */
+export const CONNECTIONS_MAX = 1_024
+
+export type Forward = { send: Send; close(): Promise<void> }
+
+export function createForward(config: Pick<Config, 'allowed_hosts'>): Forward {
+  const agent = guardedAgent(config, { connections: CONNECTIONS_MAX })
+  return { send: (outgoing, _attempt, landing) => fly(agent, outgoing, landing), close: () => agent.destroy() }
+}
+
+const aborted = new Error('The call was given up.')
+
+function fly(agent: Agent, outgoing: Outgoing, landing: Landing): Flight {
+  const { url, method, headers, body } = outgoing
+  const path = url.indexOf('/', url.indexOf('://') + 3)
+  const origin = path < 0 ? url : url.slice(0, path)
+  let controller: Parameters<NonNullable<Parameters<Agent['dispatch']>[1]['onRequestStart']>>[0] | undefined
+  let isOver = false
+  const over = (tell: () => void) => {
+    if (isOver) return
+    isOver = true
+    tell()
+  }
+  agent.dispatch(
+    { origin, path: path < 0 ? '/' : url.slice(path), method, headers, body, headersTimeout: 0, bodyTimeout: 0 },
+    {
+      onRequestStart(started) {
+        controller = started
+        // Given up while it waited for a connection.
+        if (isOver) return started.abort(aborted)
+        landing.sent()
+      },
+      onResponseStart(_controller, status, answered) {
+        // 103 and the like come before the answer.
+        if (!isOver && status >= 200) landing.head(status, answered as AnswerHeaders)
+      },
+      onResponseData(_controller, chunk) {
+        if (!isOver) landing.chunk(chunk)
+      },
+      onResponseEnd: () => over(() => landing.end()),
+      onResponseError: (_controller, error) => over(() => landing.fail(faultOfLoss(error, origin))),
+    },
+  )
+  return {
+    abort() {
+      if (isOver) return
+      isOver = true
+      controller?.abort(aborted)
+    },
+    pause: () => controller?.pause(),
+    resume: () => controller?.resume(),
+  }
+}
+
+/** What a broken connection means for whoever waits. */
+function faultOfLoss(error: Error, origin: string): Fault {
+  const host = origin.slice(origin.indexOf('://') + 3)
+  if (error instanceof Failure && error.code === 'BAD_REQUEST') {
+    return { status: 502, type: 'api_error', code: 'upstream_refused', message: error.message, is_retryable: false }
+  }
+  if (isTimeout(error)) {
+    return { status: 504, type: 'api_error', code: 'upstream_timeout', message: `${host} did not take the connection.` }
+  }
+  const message = `The connection to ${host} broke: ${error.message}`
+  return { status: 502, type: 'api_error', code: 'upstream_failed', message }
+}

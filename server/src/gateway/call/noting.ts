@@ -1,0 +1,113 @@
+/** What is written of a call when it is over. Where the provider has told the usage, it counts; where it has not, or the
+ *  call ended in the middle, what passed is counted: four bytes are about a token. */
+
+import type { Fault, Usage } from '../hub.ts'
+import type { CallRecord } from '../policies/policy.ts'
+import { traceparentOf } from '../traces/tracing.ts'
+import type { Attempt } from './attempt.ts'
+import type { Call } from './call.ts'
+
+/** What an attempt has produced. `isWhole`: it came to its end, and what was told is all. */
+export type Counted = { usage: Partial<Usage> | undefined; output_tokens: number; isWhole: boolean }
+
+const nothing: Usage = { input: 0, cached: 0, cache_written: 0, output: 0, reasoning: 0 }
+/** Of what was asked and of what was answered. */
+export const CONTENT_BYTES_MAX = 1024 * 1024
+/** Of one call. */
+const TOKENS_MAX = 1_000_000_000
+
+export const countedOf = ({ passage }: Attempt): Omit<Counted, 'isWhole'> => ({
+  usage: passage?.usage,
+  output_tokens: passage?.output_tokens ?? 0,
+})
+
+export function recordOf(
+  call: Call,
+  status: CallRecord['status'],
+  http_status: number,
+  fault: Fault | null,
+  counted: Counted | undefined,
+): CallRecord {
+  const { pass, wish, asked, policy } = call
+  if (!pass || !wish) throw new Error('a call without a caller is not noted')
+  const { winner, attempts = [] } = call.asking ?? {}
+  const answerer = call.asking?.workerOf(status)
+  // What a guardrail asks is the prompt or the answer of another call, which keeps what may be kept of it.
+  const isKept = policy?.traces.keep_content === true && !pass.is_unguarded
+  return {
+    id: call.id,
+    caller: pass.caller,
+    request_id: asked.request_id,
+    mouth: call.mouth,
+    model: wish.outline.model,
+    provider: answerer?.errand.stop.provider.name ?? call.cached?.provider ?? null,
+    provider_model: answerer?.errand.stop.model ?? call.cached?.model ?? null,
+    status,
+    http_status,
+    fault: fault && { type: fault.type, code: fault.code, message: fault.message },
+    is_stream: wish.outline.stream,
+    cache: call.cache,
+    ...usageOf(call, counted),
+    attempts: attempts.map(({ errand, http_status, fault, began, duration_ms }) => ({
+      provider: errand.stop.provider.name,
+      model: errand.stop.model,
+      http_status,
+      fault: fault && (fault.code ?? fault.type),
+      started_ms: micro(began - asked.began),
+      duration_ms: micro(duration_ms),
+    })),
+    started_at: call.started_at,
+    first_chunk_ms: typeof winner?.first_chunk_ms === 'number' ? micro(winner.first_chunk_ms) : null,
+    duration_ms: micro(performance.now() - asked.began),
+    traceparent: traceparentOf(asked) ?? null,
+    request: isKept ? hidden(promptKept(call), call) : null,
+    answer: isKept && call.told.length > 0 ? hidden(answerKept(call), call) : null,
+    findings: call.watch?.findings.all ?? [],
+  }
+}
+
+/** Milliseconds to a thousandth. */
+const micro = (ms: number): number => Math.round(ms * 1000) / 1000
+
+export function usageOf({ wish }: Call, counted: Counted | undefined): Pick<CallRecord, 'usage' | 'is_estimated'> {
+  if (!counted) return { usage: nothing, is_estimated: false }
+  const { usage, output_tokens, isWhole } = counted
+  const isTold = usage?.output !== undefined && usage.input !== undefined
+  if (isWhole && isTold) return { usage: counts({ ...nothing, ...usage }), is_estimated: false }
+  const input = usage?.input ?? Math.ceil((wish?.outline.text_bytes ?? 0) / 4)
+  return {
+    usage: counts({ ...nothing, ...usage, input, output: Math.max(usage?.output ?? 0, output_tokens) }),
+    is_estimated: true,
+  }
+}
+
+/** Whole numbers, which a provider is not believed to send. */
+const counts = ({ input, cached, cache_written, output, reasoning }: Usage): Usage => ({
+  input: count(input),
+  cached: count(cached),
+  cache_written: count(cache_written),
+  output: count(output),
+  reasoning: count(reasoning),
+})
+const count = (tokens: number): number => Math.min(Math.max(0, Math.ceil(tokens)), TOKENS_MAX)
+
+/** As it came, unless a guardrail has changed it; what one has blocked is kept nowhere. */
+function promptKept({ asked, watch }: Call): string | null {
+  if (!watch || watch.kept === undefined) return kept([asked.body])
+  return watch.kept === null ? null : kept([watch.kept])
+}
+
+/** JSON text; a stream is kept as the text of its events. */
+const answerKept = ({ told, wish }: Call): string | null =>
+  wish?.outline.stream ? JSON.stringify({ stream: kept(told) }) : kept(told)
+
+/** Without what is secret where it was asked. */
+const hidden = (text: string | null, { asked }: Call): string | null =>
+  text !== null && asked.inside?.hide ? asked.inside.hide(text) : text
+
+function kept(pieces: (string | Buffer)[]): string | null {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
+  if (length > CONTENT_BYTES_MAX) return null
+  // Bytes are joined before they are read: a piece may end within a character.
+  return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece))).toString()
+}

@@ -1,0 +1,39 @@
+/** A small question to a provider outside of any call: sent once, its answer collected whole. Which models it has, how
+ *  many tokens a text is. */
+
+import { broken, faultOf } from '../providers/faults.ts'
+import { type Outgoing, ProviderFault } from '../providers/provider.ts'
+import type { AnswerHeaders, Flight, Send } from './forward.ts'
+
+export type Whole = { status: number; headers: AnswerHeaders; text: string }
+
+/** Rejects with a `ProviderFault` where there is no whole answer in time. */
+export function askWhole(send: Send, outgoing: Outgoing, most: { wait_ms: number; bytes: number }): Promise<Whole> {
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = []
+    const known = { status: 0, headers: {} as AnswerHeaders, length: 0 }
+    // An address or a header that cannot be sent is refused before `send` returns.
+    let flight: Flight | undefined
+    const fail = (thrown: ProviderFault) => {
+      clearTimeout(timer)
+      flight?.abort()
+      reject(thrown)
+    }
+    const late = faultOf(504, `The provider did not answer within ${most.wait_ms} ms.`, { code: 'upstream_timeout' })
+    const timer = setTimeout(() => fail(new ProviderFault(late)), most.wait_ms)
+    flight = send(outgoing, 1, {
+      sent: () => {},
+      head: (status, headers) => Object.assign(known, { status, headers }),
+      chunk: (piece) => {
+        known.length += piece.length
+        pieces.push(piece)
+        if (known.length > most.bytes) fail(broken('The provider answered with too much.', 'upstream_malformed'))
+      },
+      end: () => {
+        clearTimeout(timer)
+        resolve({ status: known.status, headers: known.headers, text: Buffer.concat(pieces).toString() })
+      },
+      fail: (fault) => fail(new ProviderFault(fault)),
+    })
+  })
+}

@@ -1,0 +1,122 @@
+/** What passes through, and what is seen of it without reading it. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Stop } from '../call/route.ts'
+import { outlineOf } from '../mouths/outline.ts'
+import { assertReference, eventsOf } from '../mouths/reference-testing.ts'
+import { flow } from '../providers/flow.ts'
+import { openai } from '../providers/openai.ts'
+import type { Native } from '../providers/provider.ts'
+import { nativeWay } from './native-way.ts'
+import type { Wish } from './ways.ts'
+
+const stop: Stop = {
+  provider: {
+    id: 'p',
+    name: 'p',
+    kind: 'openai',
+    base_url: 'http://p.test',
+    key: null,
+    headers: {},
+    options: {},
+    models: [],
+  },
+  model: 'm',
+}
+const wish: Wish = {
+  mouth: 'chat',
+  body: { model: 'p/m', messages: [], stream: true },
+  outline: { model: 'p/m', stream: true, n: 1, output_tokens_max: null, input_tokens_max: 1, text_bytes: 0 },
+  headers: {},
+  id: 'id',
+  created: 1,
+}
+const passage = (native: Native = flow.native.chat as Native) => nativeWay(native, stop, wish, null).stream()
+const chunk = (delta: object, space = '') =>
+  `data: {"id":"1","choices":[{"index":0,"delta":${space}${JSON.stringify(delta).replaceAll(':', `:${space}`)},"finish_reason":null}]}\n\n`
+
+/** What an OpenAI-like server is sent where so much is paid for. */
+const sentFor = (mouth: 'chat' | 'completions', fields: object, paid: number | null) => {
+  const body = { model: 'p/m', ...fields }
+  const native = openai.native[mouth] as Native
+  const { body: sent, dropped } = nativeWay(
+    native,
+    stop,
+    { ...wish, mouth, body, outline: outlineOf(mouth, body) },
+    paid,
+  ).outgoing
+  return { ...JSON.parse(sent), dropped }
+}
+
+test('no field asks for a longer answer than is paid for, or for another model', () => {
+  for (const asked of [
+    { max_tokens: 5, max_completion_tokens: 1_000_000 },
+    { max_tokens: 1_000_000, max_completion_tokens: 5 },
+  ]) {
+    const sent = sentFor('chat', asked, 100)
+    assert.ok(sent.max_tokens <= 100, JSON.stringify(sent))
+    assert.equal(sent.max_completion_tokens, undefined)
+  }
+  assert.equal(sentFor('chat', {}, 100).max_tokens, 100)
+  assert.equal(sentFor('chat', { n: 4 }, 100).max_tokens, 25)
+  assert.equal(sentFor('completions', { prompt: 'x' }, null).max_tokens, 16)
+  assert.equal(sentFor('completions', { prompt: [], max_tokens: 1_000 }, 100).max_tokens, 100)
+  const others = sentFor('chat', { models: ['dearest'], n_predict: 1_000_000 }, null)
+  assert.deepEqual([others.models, others.n_predict, others.dropped], [undefined, undefined, ['models', 'n_predict']])
+})
+
+test('what was written is counted as it passes, whatever the spaces', () => {
+  for (const space of ['', ' ']) {
+    const stream = passage()
+    const text = [
+      chunk({ role: 'assistant', content: '' }, space),
+      chunk({ content: 'x'.repeat(40) }, space),
+      chunk({ content: `"}{\\ ${'x'.repeat(15)}` }, space),
+      chunk({ reasoning_content: 'x'.repeat(20) }, space),
+      chunk({ tool_calls: [{ index: 0, function: { arguments: 'x'.repeat(16) } }] }, space),
+    ].join('')
+    assert.equal(stream.push(Buffer.from(text)).toString(), text)
+    // 40 + 22 (with two backslashes) + 20 + 16 bytes.
+    assert.equal(stream.output_tokens, 25)
+  }
+})
+
+test('each delta is a token at least', () => {
+  const stream = passage()
+  for (let i = 0; i < 10; i += 1) stream.push(Buffer.from(chunk({ content: 'x' })))
+  assert.equal(stream.output_tokens, 10)
+})
+
+test('a chunk that needs no look passes as the very bytes', () => {
+  const bytes = Buffer.from(chunk({ content: 'a' }) + chunk({ content: 'b' }))
+  assert.equal(passage().push(bytes), bytes)
+})
+
+test('words like usage and error in what is said hide nothing and break nothing', () => {
+  const text = chunk({ content: 'the "usage": {"error": 1} [DONE] "message_stop"' })
+  const stream = passage()
+  assert.equal(stream.push(Buffer.from(text)).toString(), text)
+  assert.deepEqual([stream.usage, stream.fault], [undefined, undefined])
+})
+
+test('what a client asks for by headers reaches the provider, and nothing else of them does', () => {
+  const headers = { 'openai-beta': 'assistants=v2', cookie: 'c', authorization: 'Bearer fl_x' }
+  const { outgoing } = nativeWay(flow.native.chat as Native, stop, { ...wish, headers }, null)
+  assert.deepEqual(outgoing.headers, { 'content-type': 'application/json', 'openai-beta': 'assistants=v2' })
+})
+
+test('a stream of responses that breaks ends with an error whose number is the next one', () => {
+  const stream = nativeWay(openai.native.responses as Native, stop, { ...wish, mouth: 'responses' }, null).stream()
+  const told = (number: number) => `event: x\ndata: {"type":"response.x","sequence_number":${number},"delta":"a"}\n\n`
+  const broke = { status: 502, type: 'api_error', code: 'upstream_failed', message: 'It broke.' }
+  const numberIn = () => {
+    const [event] = eventsOf(stream.fail(broke))
+    const error = JSON.parse(event?.data ?? '')
+    assertReference('responses.event', error)
+    return error.sequence_number
+  }
+  assert.equal(numberIn(), 0)
+  stream.push(Buffer.from(told(6) + told(7)))
+  assert.equal(numberIn(), 8)
+})

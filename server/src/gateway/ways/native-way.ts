@@ -1,0 +1,185 @@
+/** The way of a call whose format the provider speaks by itself. Bytes pass as they came, cut at the ends of events. A
+ *  chunk is read only when a cheap look finds usage, an error or an end in it, or when it does not look like JSON. */
+
+import { isUtf8 } from 'node:buffer'
+import type { Stop } from '../call/route.ts'
+import { failEvent } from '../front/speaking.ts'
+import type { Fault, JsonObject, MouthName, Usage } from '../hub.ts'
+import { broken, interrupted } from '../providers/faults.ts'
+import type { Native, Outgoing, StreamPiece } from '../providers/provider.ts'
+import { objectOf, parsed } from '../providers/read.ts'
+import { isPlain, textIn, writtenIn } from './look.ts'
+import { EventCutter, EventReader, EventTooLong, eventsOf } from './sse.ts'
+import type { Answered, Passage, Way, Wish } from './ways.ts'
+
+export function nativeWay(native: Native, stop: Stop, wish: Wish, output_tokens_max: number | null): Way {
+  const body = bounded(wish, output_tokens_max)
+  return {
+    outgoing: withBetas(native.request(stop.provider, stop.model, body), wish),
+    answer: (bytes) => answerOf(native, stop, wish, bytes),
+    stream: () => new NativePassage(native, stop, wish),
+  }
+}
+
+/** What a client asks for by headers, in the formats that have such: it reaches the provider as the body does. */
+const betas = ['anthropic-beta', 'anthropic-version', 'openai-beta']
+
+export const betasIn = (headers: Wish['headers']): Record<string, string> =>
+  Object.fromEntries(betas.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]]])))
+
+const withBetas = (outgoing: Outgoing, { headers }: Wish): Outgoing => ({
+  ...outgoing,
+  headers: { ...outgoing.headers, ...betasIn(headers) },
+})
+
+/** Up to here reading an answer costs next to nothing, and shows that it is whole. */
+const READ_BYTES_MAX = 64 * 1024
+
+/** The names of the bound of an answer, the usual one first. */
+const boundNames: Partial<Record<MouthName, [string, ...string[]]>> = {
+  chat: ['max_completion_tokens', 'max_tokens'],
+  completions: ['max_tokens'],
+  responses: ['max_output_tokens'],
+  messages: ['max_tokens'],
+}
+
+/** The client's body, asking for no more than is paid for. */
+function bounded({ mouth, body, outline }: Wish, output_tokens_max: number | null): JsonObject {
+  const names = boundNames[mouth]
+  if (!names) return body
+  const { output_tokens_max: asked } = outline
+  const said = names.filter((name) => typeof body[name] === 'number')
+  const most = output_tokens_max === null ? null : Math.max(1, Math.floor(output_tokens_max / outline.n))
+  if (most === null || (asked !== null && asked <= most)) {
+    // What counts where nothing is said is said: hosts differ in it, and others of them write without an end.
+    return mouth === 'completions' && asked !== null && said.length === 0 ? { ...body, max_tokens: asked } : body
+  }
+  if (said.length === 0) return { ...body, [names[0]]: most }
+  return { ...body, ...Object.fromEntries(said.map((name) => [name, Math.min(Number(body[name]), most)])) }
+}
+
+function answerOf(native: Native, stop: Stop, wish: Wish, bytes: Buffer): Answered {
+  const usage = bytes.length > READ_BYTES_MAX ? usageLookedFor(native, bytes) : undefined
+  if (usage) return { body: bytes, usage, text_bytes: 0 }
+
+  const answer = parsed(bytes.toString())
+  if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) {
+    throw broken(`${stop.provider.name} answered with what is no JSON object.`, 'upstream_malformed')
+  }
+  const said = objectOf(answer.error)
+  if (typeof said.message === 'string')
+    throw broken(`${stop.provider.name} answered: ${said.message}`, 'upstream_failed')
+  const told = native.usageOf(answer)
+  return { body: bytes, usage: told, text_bytes: told ? 0 : textIn(wish.mouth, bytes.toString('latin1')).bytes }
+}
+
+/** The usage of a long answer without reading the rest: within a JSON string its quotes would be escaped. */
+function usageLookedFor(native: Native, bytes: Buffer): Usage | undefined {
+  if (bytes[0] !== 0x7b || bytes[bytes.length - 1] !== 0x7d) return undefined
+  const key = bytes.lastIndexOf('"usage":')
+  if (key < 0 || bytes.length - key > 4_096) return undefined
+  const tail = bytes.toString('utf8', key + 8)
+  for (let end = tail.indexOf('}'); end >= 0; end = tail.indexOf('}', end + 1)) {
+    const usage = parsed(tail.slice(0, end + 1))
+    if (usage !== undefined) return native.usageOf({ usage })
+  }
+  return undefined
+}
+
+/** Events of responses are numbered; the next one after these. */
+function nextNumber(events: string): number {
+  const numbers = [...events.matchAll(/"sequence_number": ?(\d+)/g)]
+  return Number(numbers.at(-1)?.[1] ?? -1) + 1
+}
+
+class NativePassage implements Passage {
+  fault: Fault | undefined
+  usage: Partial<Usage> | undefined
+  readonly #native: Native
+  readonly #stop: Stop
+  readonly #wish: Wish
+  readonly #cutter = new EventCutter()
+  #text_bytes = 0
+  #deltas = 0
+  #isEnded = false
+  #hasSaid = false
+  /** The events that were last told, a character for each byte. */
+  #last = ''
+
+  constructor(native: Native, stop: Stop, wish: Wish) {
+    this.#native = native
+    this.#stop = stop
+    this.#wish = wish
+  }
+
+  /** A delta is a token at least, and four bytes are about one. */
+  get output_tokens(): number {
+    return Math.max(this.#deltas, Math.ceil(this.#text_bytes / 4))
+  }
+
+  push(chunk: Buffer): Buffer {
+    const events = this.#cut(chunk)
+    if (events.length === 0) return events
+    const text = events.toString('latin1')
+    const { bytes, deltas } = writtenIn(this.#wish.mouth, text)
+    this.#text_bytes += bytes
+    this.#deltas += deltas
+    const told = isPlain(this.#wish.mouth, text) && isUtf8(events) ? events : this.#look(events)
+    if (told.length > 0) {
+      this.#hasSaid = true
+      this.#last = text
+    }
+    return told
+  }
+
+  end(): Buffer {
+    if (!this.#isEnded || !this.#cutter.isWhole) throw interrupted(this.#stop.provider.name)
+    return Buffer.alloc(0)
+  }
+
+  fail(fault: Fault): string {
+    return failEvent(this.#wish.mouth, fault, this.#wish.id, nextNumber(this.#last))
+  }
+
+  #cut(chunk: Buffer): Buffer {
+    try {
+      return this.#cutter.push(chunk)
+    } catch (error) {
+      if (error instanceof EventTooLong) throw broken(error.message, 'upstream_malformed')
+      throw error
+    }
+  }
+
+  #look(events: Buffer): Buffer {
+    const kept: Buffer[] = []
+    for (const event of eventsOf(events)) {
+      if (this.#isEnded) break
+      const [piece] = new EventReader().push(event)
+      const fault = piece && this.#faultOf(piece)
+      if (fault) {
+        this.fault = fault
+        break
+      }
+      // What keeps the connection awake is no answer yet: another provider may still be asked.
+      if (!piece && !this.#hasSaid) continue
+      if (!piece || !this.#note(piece)) kept.push(event)
+    }
+    return kept.length === 1 && kept[0] ? kept[0] : Buffer.concat(kept)
+  }
+
+  #faultOf(piece: StreamPiece): Fault | undefined {
+    const isMarked = piece.data.startsWith('[')
+    if (!isMarked && parsed(piece.data) === undefined) {
+      return broken(`${this.#stop.provider.name} sent an event that is no JSON.`, 'upstream_malformed').fault
+    }
+    return this.#native.faultOfPiece(piece)
+  }
+
+  /** Whether the client does not see it. */
+  #note(piece: StreamPiece): boolean {
+    const usage = this.#native.usageOfPiece(piece)
+    if (usage) this.usage = { ...this.usage, ...usage }
+    if (this.#native.ends(piece)) this.#isEnded = true
+    return this.#native.hides?.(this.#wish.body, piece) ?? false
+  }
+}
