@@ -20,7 +20,7 @@ export const claim = (db: Db, replica_id: string, lane: Lane, run_ids: string[],
   db.many<{ run_id: string; token: number; replica_id: string; is_new: boolean }>(sql`
     insert into engine_claims as c (run_id, replica_id, token, lane, job_id)
     select t.run_id, r.id, nextval('engine_tokens'), ${lane}, t.job_id
-    from (select id from engine_replicas where id = ${replica_id} for key share) r,
+    from (select id from engine_replicas where id = ${replica_id} and seen_at > '-infinity' for key share) r,
       unnest(${run_ids}::uuid[], ${job_ids}::uuid[]) as t (run_id, job_id)
     order by t.run_id
     on conflict (run_id) do update set poked = true
@@ -79,11 +79,11 @@ export const removeOf = (db: Db, replica_ids: string[]) =>
       order by run_id limit 1000 for update skip locked)
     returning run_id, token, lane, job_id, job`)
 
-/** What a replica has claimed. */
+/** What a replica has claimed, or one of which nothing else is left: its last claim was committed while it was removed. */
 export const claimsOf = (db: Db, replica_id: string) =>
-  db.many<ClaimRow & { poked: boolean }>(
-    sql`select run_id, token, lane, job_id, job, poked from engine_claims where replica_id = ${replica_id}`,
-  )
+  db.many<ClaimRow & { poked: boolean }>(sql`
+    select run_id, token, lane, job_id, job, poked from engine_claims c
+    where replica_id = ${replica_id} or not exists (select from engine_replicas r where r.id = c.replica_id)`)
 
 export const addReplica = (db: Db, id: string) =>
   db.one<{ number: number }>(sql`insert into engine_replicas (id, knows_jobs) values (${id}, true) returning number`)
@@ -105,9 +105,10 @@ const isSilent = ({ seconds, seconds_without_lock }: Silence): Sql => sql`
     or (seen_at < now() - make_interval(secs => ${seconds_without_lock})
       and pg_try_advisory_xact_lock(${presenceLock(raw('number'))})))`
 
-/** Locked, so that one of the others gives their work back. */
+/** Locked, so that one of the others gives their work back; but not against claims: whoever stands still in the middle
+ *  of one is silent all the same. */
 export const silentReplicas = (db: Db, silence: Silence) =>
-  db.many<{ id: string }>(sql`select id from engine_replicas where ${isSilent(silence)} for update skip locked`)
+  db.many<{ id: string }>(sql`select id from engine_replicas where ${isSilent(silence)} for no key update skip locked`)
 
 /** Those that nothing belongs to any longer; one that still claims something in a transaction comes next time. */
 export const removeReplicas = (db: Db, ids: string[]) =>
@@ -123,7 +124,7 @@ export const allReplicas = (db: Db) =>
 export const look = (db: Db, now: string, silence: Silence | undefined) =>
   db.one<{ timers: boolean; replicas: number; older: boolean; silent: boolean }>(sql`
     select exists (select from engine_timers where due_at <= ${now}) as timers,
-      (select count(*)::int from engine_replicas) as replicas,
+      (select count(*)::int from engine_replicas where seen_at > '-infinity') as replicas,
       exists (select from engine_replicas where not knows_jobs) as older,
       ${silence ? sql`exists (select from engine_replicas where ${isSilent(silence)})` : raw('false')} as silent`)
 

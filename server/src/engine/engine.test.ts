@@ -276,6 +276,90 @@ test('what was claimed at once and is attended to by nobody goes into the queue,
   await until(async () => (await claimed()) === 0 && (await waiting()) === 0)
 })
 
+const wakes = defineRun({ name: 'test.wakes', lane: 'executions', work: async () => {} })
+
+test('transactions that wake the same runs in another order never wait for each other', async (t) => {
+  if (database.mode === 'embedded') return t.skip('its transactions come one after the other')
+  const [first, second] = [newId(), newId()]
+  const halfway = [gate(), gate()]
+  const waking = (i: number, ids: string[]) =>
+    database.platform.tx(async (db) => {
+      for (const id of ids) {
+        await engine.start({ db }, wakes, {}, { id })
+        halfway[i]?.open()
+        await halfway[1 - i]?.opened
+      }
+    })
+
+  await Promise.all([waking(0, [first, second]), waking(1, [second, first])])
+
+  await until(async () => (await claimed()) === 0 && (await waiting()) === 0)
+})
+
+const counts = defineRun({
+  name: 'test.counts',
+  lane: 'executions',
+  work: async (ctx) => void called('counts').push(ctx.claim.failures),
+})
+
+test('what was claimed before a process was given up does not begin there when it is committed after', async (t) => {
+  if (database.mode === 'embedded') return t.skip('nobody gives up the only process')
+  // It has looked by now whether all others know how.
+  await sleep(600)
+  const { id } = await database.platform.one<{ id: string }>(sql`select id from engine_replicas`)
+  await database.platform.tx(async (db) => {
+    await engine.start({ db }, counts, {}, { id: newId(), is_fresh: true })
+    // As the others do with whoever was silent for too long. It learns of it and begins anew.
+    await database.platform.run(sql`update engine_replicas set seen_at = '-infinity'`)
+    await until(async () => (await replicas()).some((one) => one.id !== id))
+  })
+  await until(async () => called('counts').length > 0 && (await claimed()) === 0)
+  await until(async () => (await replicas()).length === 1)
+
+  assert.deepEqual(called('counts'), [1])
+  assert.ok(!(await replicas()).some((one) => one.id === id))
+})
+
+test('a claim of which not even the process is known any longer goes back into the queue', async () => {
+  const run_id = newId()
+  const message = { run: 'test.counts', run_id, input: {} }
+  await database.platform.run(sql`
+    insert into engine_claims (run_id, replica_id, token, lane, job_id, job)
+    values (${run_id}, ${newId()}, nextval('engine_tokens'), 'executions', ${run_id},
+      ${JSON.stringify({ lane: 'executions', message, retry: counts.retry })}::jsonb)`)
+  const before = called('counts').length
+
+  await until(() => called('counts').length > before)
+  assert.deepEqual(called('counts').slice(before), [1])
+  await until(async () => (await claimed()) === 0)
+})
+
+test('a process that stands still in the middle of a claim is given up all the same', async (t) => {
+  if (database.mode === 'embedded') return t.skip('nobody gives up the only process')
+  const [replica_id, run_id] = [newId(), newId()]
+  const message = { run: 'test.counts', run_id, input: {} }
+  await database.platform.run(sql`
+    insert into engine_replicas (id, knows_jobs, seen_at) values (${replica_id}, true, now() - interval '1 minute')`)
+  const before = called('counts').length
+  await database.platform.tx(async (db) => {
+    const job: Delivery = { lane: 'executions', message, retry: counts.retry }
+    await database.platform.tx((other) => claimAtOnce(other, replica_id, job))
+    await db.one(sql`select id from engine_replicas where id = ${replica_id} for key share`)
+    await until(() => called('counts').length > before)
+    assert.equal((await replicas()).length, 2)
+  })
+
+  assert.deepEqual(called('counts').slice(before), [1])
+  await until(async () => (await replicas()).length === 1 && (await claimed()) === 0)
+})
+
+const replicas = () => database.platform.many<{ id: string }>(sql`select id from engine_replicas`)
+
+function gate(): { open(): void; opened: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { open: resolve, opened: promise }
+}
+
 test('work that is begun comes to a stop, or is handed over: a stopped engine leaves nothing claimed', async () => {
   const other = await openTestDatabase()
   const seen: string[] = []

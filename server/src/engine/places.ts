@@ -16,17 +16,20 @@ export function openPlaces(held: ReadonlyMap<string, { job: Job }>) {
   /** How many the queue has been asked for, by lane. */
   const asked = new Map<string, number>()
 
-  const free = (lane: Lane): number => {
-    let left = places[lane] - (asked.get(lane) ?? 0)
+  const left = (lane: Lane): number => {
+    let left = places[lane]
     for (const { job } of held.values()) if (job.lane === lane) left -= 1
     if (lane === SHARED) for (const number of promised.values()) left -= number
     return left
   }
 
+  const free = (lane: Lane): number => left(lane) - (asked.get(lane) ?? 0)
+
   /** The workspaces that have their share of a lane's places. */
   const served = (lane: Lane): string[] => {
     if (lane !== SHARED) return []
     const counts = new Map(promised)
+    counts.delete('')
     for (const { job } of held.values()) {
       const { workspace_id } = job.message
       if (job.lane === lane && workspace_id) add(counts, workspace_id, 1)
@@ -38,14 +41,17 @@ export function openPlaces(held: ReadonlyMap<string, { job: Job }>) {
   return {
     free,
     served,
-    /** Whether there is one for this workspace within a part of all of them. */
+    /** Whether there is one for this workspace within a part of all of them. What the queue is asked for takes nothing
+     *  from that part: else whatever is queued for it would ask again, and nothing would begin at once any more. */
     hasRoom: (lane: Lane, workspace_id: string, part: number): boolean =>
-      free(lane) > places[lane] * (1 - part) && !served(lane).includes(workspace_id),
+      free(lane) > 0 && left(lane) > places[lane] * (1 - part) && !served(lane).includes(workspace_id),
     /** Keeps one until what is given is called. */
     promise(workspace_id: string): () => void {
       add(promised, workspace_id, 1)
       return () => add(promised, workspace_id, -1)
     },
+    /** Whether a transaction is open that may yet bring one. */
+    arePromised: (): boolean => promised.size > 0,
     /** Keeps as many as the queue may give, until what is given is called. */
     ask(lane: Lane, number: number): () => void {
       add(asked, lane, number)

@@ -30,6 +30,8 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
   /** Its share of what is started here and need not be queued: none while there is a process left that would lose what
    *  it takes over of that, and that is so until it was looked. */
   let share = isAlone ? 1 : 0
+  /** Those of which that was told already. */
+  let buried: ReadonlySet<string> = new Set()
 
   const join = async (onLost: () => void) => {
     lost = onLost
@@ -103,7 +105,11 @@ export function openReplica(parts: { database: Database; log: Logger; clock: Clo
       if (silent.length === 0) return
       const ids = silent.map((one) => one.id)
       const count = await giveBack(db, ids)
-      log.warn({ replica_ids: ids, runs: count }, 'a process is gone; what it ran goes on here')
+      // One that stands still in the middle of a claim is looked after until that is over.
+      if (count > 0 || !buried.isSupersetOf(new Set(ids))) {
+        log.warn({ replica_ids: ids, runs: count }, 'a process is gone; what it ran goes on here')
+      }
+      buried = new Set(ids)
     })
 
   /** The runs of these replicas go back into the queue. It counts as a failure: a run that ends every process that

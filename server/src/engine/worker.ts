@@ -109,14 +109,24 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
     const { workspace_id = '' } = message
     if (lane !== SHARED || !platform || stopping.signal.aborted || taking.get(lane)?.has_more) return false
     if (!places.hasRoom(lane, workspace_id, replica.share())) return false
+    const replica_id = replica.id()
+    let arrived = () => {}
     let token: number | undefined
-    const arrived = places.promise(workspace_id)
+    // Said first: what has ended already refuses it, and no place is kept then.
     db.whenOver((isCommitted) => {
       arrived()
-      if (isCommitted && token !== undefined) void attend(token, { id: undefined, lane, message, failures: 0 })
+      if (isCommitted && token !== undefined) begin(replica_id, token, { id: undefined, lane, message, failures: 0 })
+      else if (taking.get(lane)?.has_more) void fill(lane)
     })
-    token = (await claims.claimAtOnce(db, replica.id(), delivery))?.token
+    arrived = places.promise(workspace_id)
+    token = (await claims.claimAtOnce(db, replica_id, delivery))?.token
     return token !== undefined
+  }
+
+  /** What was claimed in a transaction begins when that is over; unless the others have given this process up meanwhile,
+   *  and with it what it claimed. */
+  const begin = (replica_id: string, token: number, job: Job): void => {
+    if (replica.id() === replica_id) void attend(token, job)
   }
 
   /** If it is, it is looked again when it no longer is. */
@@ -137,13 +147,8 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       const byRun = new Map(jobs.map((job) => [job.message.run_id, job]))
       if (jobs.length === 0) return { jobs, mine: [] }
       // None at all: the others have given this process up, and with it whatever it would claim.
-      const rows = await claims.claim(
-        db,
-        replica_id,
-        lane,
-        [...byRun.keys()],
-        [...byRun.values()].map(({ id }) => id),
-      )
+      const job_ids = [...byRun.values()].map(({ id }) => id)
+      const rows = await claims.claim(db, replica_id, lane, [...byRun.keys()], job_ids)
       if (rows.length === 0) throw new Error('this process does not count as alive')
       const mine = rows.flatMap((row) => {
         const job = byRun.get(row.run_id)
@@ -159,7 +164,7 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       for (const row of rows) if (!row.is_new && row.replica_id === replica_id) tell(row.run_id)
       return { jobs, mine }
     })
-    for (const { token, job } of mine) void attend(token, job)
+    for (const { token, job } of mine) begin(replica_id, token, job)
     return jobs.length
   }
 
@@ -365,7 +370,8 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       for (const { later } of taking.values()) clearTimeout(later)
       stopping.abort()
       const until = performance.now() + deadline_ms
-      while ((held.size > 0 || [...taking.values()].some(({ is_on }) => is_on)) && performance.now() < until) {
+      const isTaking = () => places.arePromised() || [...taking.values()].some(({ is_on }) => is_on)
+      while ((held.size > 0 || isTaking()) && performance.now() < until) {
         await new Promise((resolve) => setTimeout(resolve, 10))
       }
       for (const one of held.values()) one.abort.abort(new Error('the process ends'))

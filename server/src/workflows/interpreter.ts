@@ -1,8 +1,9 @@
 /** Runs one execution: begins the nodes that are ready, and ends, rests or hands over.
  *
- *  The order that everything rests on: what a node gave is recorded, and only when it is recorded does anything that
- *  follows from it begin. So a node whose result is recorded never runs again, and a node that was at work when its
- *  process ended runs again with the same idempotency key. Whoever lost the execution learns it with the next writing,
+ *  The order that everything rests on: what a node gave is recorded, and only when it is recorded does anything begin
+ *  that follows from it and reaches outside. So a node whose result is recorded never runs again, and a node that was at
+ *  work when its process ended runs again with the same idempotency key. What is pure goes on from what is pure before
+ *  it is recorded: nobody outside has seen anything of it. Whoever lost the execution learns it with the next writing,
  *  which is refused. */
 
 import type { ExecutionError, ExecutionStatus } from '@flow/contract/workflows'

@@ -71,13 +71,19 @@ export const closeTasks = (
     where organization_id = ${at.organization_id} and execution_id = ${execution_id} and status = 'open'
       ${among('tasks.', nodes)}`)
 
-/** Wishes that the children end; in the order of their ids, as everybody locks them. */
-export const cancelChildren = (at: Timed, execution_id: string, nodes: AttemptOf[] | undefined) =>
+/** The children that end with their parent, in the order of their ids. */
+export const childrenToCancel = (at: Timed, execution_id: string, nodes: AttemptOf[] | undefined) =>
   at.db.many<{ id: string }>(sql`
+    select id from executions
+    where organization_id = ${at.organization_id} and parent_execution_id = ${execution_id}
+      and on_parent_end = 'cancel' and completed_at is null ${among('executions.parent_', nodes)}
+    order by id`)
+
+/** Wishes that they end; in the order of their ids, as everybody locks them. */
+export const requestCancels = (at: Timed, ids: string[]): Promise<number> =>
+  at.db.run(sql`
     update executions set cancel_requested_at = coalesce(cancel_requested_at, ${at.now})
     where id in (
       select id from executions
-      where organization_id = ${at.organization_id} and parent_execution_id = ${execution_id}
-        and on_parent_end = 'cancel' and completed_at is null ${among('executions.parent_', nodes)}
-      order by id for update)
-    returning id`)
+      where organization_id = ${at.organization_id} and id = any(${ids}::uuid[]) and completed_at is null
+      order by id for no key update)`)

@@ -41,8 +41,10 @@ export async function close(ctx: Context, { execution_id, nodes, task_status = '
   await ctx.db.tx(async (db) => {
     const at = within(ctx, db)
     await store.closeTasks(at, execution_id, nodes, task_status)
-    for (const { id } of await store.cancelChildren(at, execution_id, nodes)) {
-      await ctx.platform.engine.poke(at, executing, { execution_id: id }, id)
-    }
+    const children = await store.childrenToCancel(at, execution_id, nodes)
+    // The claims first, then the executions: in the order in which their owners lock them.
+    for (const { id } of children) await ctx.platform.engine.poke(at, executing, { execution_id: id }, id)
+    const ids = children.map(({ id }) => id)
+    if (ids.length > 0) await store.requestCancels(at, ids)
   })
 }
