@@ -1,6 +1,7 @@
 /** The life of a call as its record tells it, and what bodies and credentials it begins with. */
 
 import assert from 'node:assert/strict'
+import type { ServerResponse } from 'node:http'
 import { after, test } from 'node:test'
 import { newOrganization, testFlow } from '../../testing.ts'
 import { PREFIX } from '../front/front.ts'
@@ -159,6 +160,34 @@ test('usage that a provider does not tell is counted here', async () => {
   assert.deepEqual([whole.is_estimated, whole.usage.output], [true, 100])
   await (await call(admin.api_key, scripted({ say: 'x'.repeat(400), usage: null }, { stream: true }))).text()
   assert.deepEqual((await noted()).usage.output, 100)
+})
+
+test('vectors and rankings whose provider tells no tokens are not for nothing', async () => {
+  const { alice, admin } = await newOrganization()
+  const { call, noted } = newPlane()
+  const whole = (body: object) => (response: ServerResponse) =>
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  const ranked = await openUpstream(
+    whole({ results: [{ index: 0, relevance_score: 0.5 }], meta: { billed_units: { search_units: 1 } } }),
+  )
+  const embedded = await openUpstream(whole({ embedding: { values: [1, 0] } }))
+  for (const [name, kind, { base_url }] of [
+    ['co', 'cohere', ranked],
+    ['go', 'gemini', embedded],
+  ] as const) {
+    await alice.gateway.providers.create({ name, kind, base_url, key: 'k', skip_test: true })
+  }
+
+  const documents = ['x'.repeat(396)]
+  for (const [path, body] of [
+    ['/rerank', { model: 'co/rerank-v3.5', query: 'what', documents }],
+    ['/embeddings', { model: 'go/gemini-embedding-001', input: 'x'.repeat(400) }],
+  ] as const) {
+    const answer = (await (await call(admin.api_key, body, {}, path)).json()) as { usage: { total_tokens: number } }
+    assert.equal(answer.usage.total_tokens, 100)
+    const { usage, is_estimated } = await noted()
+    assert.deepEqual([usage.input, usage.output, is_estimated], [100, 0, true])
+  }
 })
 
 test('every call is settled exactly once, however it ends', async () => {

@@ -72,9 +72,10 @@ const micro = (ms: number): number => Math.round(ms * 1000) / 1000
 export function usageOf({ wish }: Call, counted: Counted | undefined): Pick<CallRecord, 'usage' | 'is_estimated'> {
   if (!counted) return { usage: nothing, is_estimated: false }
   const { usage, output_tokens, isWhole } = counted
-  const isTold = usage?.output !== undefined && usage.input !== undefined
+  // No answer takes nothing: who tells so does not tell, as of vectors and of what is ranked.
+  const isTold = usage?.output !== undefined && usage.input !== undefined && usage.input + usage.output > 0
   if (isWhole && isTold) return { usage: counts({ ...nothing, ...usage }), is_estimated: false }
-  const input = usage?.input ?? Math.ceil((wish?.outline.text_bytes ?? 0) / 4)
+  const input = usage?.input || Math.ceil((wish?.outline.text_bytes ?? 0) / 4)
   return {
     usage: counts({ ...nothing, ...usage, input, output: Math.max(usage?.output ?? 0, output_tokens) }),
     is_estimated: true,

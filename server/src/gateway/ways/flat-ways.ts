@@ -8,6 +8,10 @@ import type { Adapter } from '../providers/provider.ts'
 import { objectIn, readable } from './hub-way.ts'
 import type { Way, Wish } from './ways.ts'
 
+/** What the client is told. Gemini tells no tokens of vectors, Cohere none of what it ranks: four bytes are about one. */
+const toldOf = (usage: Usage, { outline }: Wish): Usage =>
+  usage.input > 0 ? usage : { ...usage, input: Math.ceil(outline.text_bytes / 4) }
+
 const aboutOf = (wish: Wish) => ({ id: wish.id, model: wish.outline.model, created: wish.created })
 
 export function embeddingsWay(
@@ -36,7 +40,7 @@ export function embeddingsWay(
       read(bytes)
       const usage = answers.map((answer) => answer.usage).reduce(sumOf)
       const vectors = answers.flatMap((answer) => answer.vectors)
-      const whole = { model: answers[0]?.model ?? '', vectors, usage }
+      const whole = { model: answers[0]?.model ?? '', vectors, usage: toldOf(usage, wish) }
       return { body: JSON.stringify(mouth.answer(whole, asked, aboutOf(wish))), usage, text_bytes: 0 }
     },
     stream: noStream,
@@ -67,7 +71,9 @@ export function rerankWay(adapter: NonNullable<Adapter['rerank']>, mouth: Rerank
     outgoing: adapter.request(stop.provider, stop.model, asked),
     answer(bytes) {
       const answer = readable(stop, () => adapter.answer(objectIn(stop, bytes), asked))
-      return { body: JSON.stringify(mouth.answer(answer, asked, aboutOf(wish))), usage: answer.usage, text_bytes: 0 }
+      const { usage } = answer
+      const told = { ...answer, usage: toldOf(usage, wish) }
+      return { body: JSON.stringify(mouth.answer(told, asked, aboutOf(wish))), usage, text_bytes: 0 }
     },
     stream: noStream,
   }
