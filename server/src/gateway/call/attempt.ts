@@ -5,7 +5,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Fault } from '../hub.ts'
 import type { Timeouts } from '../policies/policy.ts'
-import { broken } from '../providers/faults.ts'
+import { broken, withoutKey } from '../providers/faults.ts'
 import { type Adapter, type Outgoing, ProviderFault } from '../providers/provider.ts'
 import type { Answered, Passage, Way } from '../ways/ways.ts'
 import type { AnswerHeaders, Flight, Landing, Send } from './forward.ts'
@@ -190,10 +190,11 @@ export class Attempt implements Landing {
 
   #fail(fault: Fault) {
     if (this.isOver) return
-    this.fault = fault
+    const told = { ...fault, message: withoutKey(fault.message, this.errand.stop.provider) }
+    this.fault = told
     this.#finish()
     this.#flight?.abort()
-    this.errand.failed(this, fault)
+    this.errand.failed(this, told)
   }
 
   #finish() {

@@ -68,6 +68,24 @@ test('the provider gets its own key, the model’s own name and nothing of the c
   assert.equal(response.headers.get('x-flow-model'), 'some/model')
 })
 
+test('a key that a provider repeats in its refusal is told to nobody', async () => {
+  const repeats: Answer = (response, got) => {
+    const error = { message: `Incorrect API key: ${got.headers.authorization}`, type: 'auth', code: 'invalid_api_key' }
+    response.writeHead(401, { 'content-type': 'application/json' }).end(JSON.stringify({ error }))
+  }
+  const late: Answer = streams(
+    delta('one '),
+    'data: {"error":{"message":"the key sk-one-secret is used up","code":"x"}}\n\n',
+  )
+  const upstream = await openUpstream(repeats, late)
+  const { openai } = await newClient([upstream])
+
+  const refusal = await openai.chat.completions.create(ask).catch((error: unknown) => error)
+  assert.match(String(refusal), /Incorrect API key: Bearer …/)
+  const { error } = await read(await openai.chat.completions.create(streamed))
+  assert.match(String(error?.message), /the key … is used up/)
+})
+
 test('when a provider is down the next one answers', async () => {
   const two = await openUpstream(says('I am two.'))
   const { openai } = await newClient([gone, two])

@@ -13,7 +13,7 @@ import { chatMouths } from '../mouths/mouths.ts'
 import { outlineOf } from '../mouths/outline.ts'
 import type { Plane } from '../plane.ts'
 import type { Policy, Route } from '../policies/policy.ts'
-import { broken } from '../providers/faults.ts'
+import { broken, withoutKey } from '../providers/faults.ts'
 import { type Adapter, ProviderFault } from '../providers/provider.ts'
 import { objectOf, parsed } from '../providers/read.ts'
 import { betasIn } from '../ways/native-way.ts'
@@ -85,8 +85,9 @@ async function counted(
     if (tokens !== undefined) return tokens
     throw broken(`${stop.provider.name} answered without a number of tokens.`, 'upstream_malformed')
   } catch (thrown) {
-    if (thrown instanceof ProviderFault) throw new Refusal(toldToClient(thrown.fault, stop.provider.name))
-    throw thrown
+    if (!(thrown instanceof ProviderFault)) throw thrown
+    const message = withoutKey(thrown.fault.message, stop.provider)
+    throw new Refusal(toldToClient({ ...thrown.fault, message }, stop.provider.name))
   }
 }
 

@@ -2,7 +2,7 @@
  *  wait. What a provider says in words of its own is its adapter's matter. */
 
 import type { Fault } from '../hub.ts'
-import { ProviderFault } from './provider.ts'
+import { type Account, ProviderFault } from './provider.ts'
 
 type Kind = { type: string; code: string | null }
 
@@ -34,6 +34,12 @@ export const untranslatable = (message: string, param: string) =>
 /** An answer or a stream that is not what the provider promises. Another attempt may do better. */
 export const broken = (message: string, code: string) =>
   new ProviderFault(faultOf(502, message, { type: 'api_error', code }))
+
+/** Providers repeat the key that they refuse. It is in no message, nor are the parts of one that has several. */
+export function withoutKey(message: string, { key }: Pick<Account, 'key'>): string {
+  const parts = key === null ? [] : [key, ...key.split(':')].filter((part) => part.length >= 8)
+  return parts.reduce((text, part) => text.replaceAll(part, '…'), message)
+}
 
 /** The provider closed a stream that it had not finished. */
 export const interrupted = (provider: string) =>

@@ -5,6 +5,7 @@ import type { GatewayProviderTest } from '@flow/contract/gateway-providers'
 import type { Platform } from '../../context.ts'
 import { Failure, invalid } from '../../failure.ts'
 import { adapters } from '../providers/adapters.ts'
+import { withoutKey } from '../providers/faults.ts'
 import { type Account, type Adapter, type Outgoing, ProviderFault } from '../providers/provider.ts'
 import { listingIn } from '../providers/read.ts'
 
@@ -79,18 +80,16 @@ function reasonOf(thrown: unknown, account: Account): { message: string; blames?
     const { status, message } = thrown.fault
     const isKey = status === 401 || status === 403
     if (isKey && account.key === null) return { message: 'The provider asks for a key.', blames: 'key' }
-    const said = `The provider ${isKey ? 'refuses the key' : `answers ${status}`}: ${withoutKey(message, account)}`
+    const said =
+      `The provider ${isKey ? 'refuses the key' : `answers ${status}`}: ${withoutKey(message, account)}`.slice(
+        0,
+        MESSAGE_MAX,
+      )
     return isKey ? { message: said, blames: 'key' } : { message: said }
   }
   if (!(thrown instanceof Failure)) throw thrown
-  const message = withoutKey(thrown.message, account)
+  const message = withoutKey(thrown.message, account).slice(0, MESSAGE_MAX)
   return thrown.code === 'BAD_REQUEST' ? { message, blames: 'base_url' } : { message }
-}
-
-/** A key is in no message, nor are the parts of one that has several. */
-function withoutKey(message: string, { key }: Account): string {
-  const parts = key === null ? [] : [key, ...key.split(':')].filter((part) => part.length >= 8)
-  return parts.reduce((text, part) => text.replaceAll(part, '…'), message).slice(0, MESSAGE_MAX)
 }
 
 function countOf({ key }: Account, models: string[]): string {
