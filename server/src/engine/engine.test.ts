@@ -6,7 +6,7 @@ import { type Clock, newId, type Platform } from '../context.ts'
 import { type Database, sql } from '../db/db.ts'
 import { openTestDatabase } from '../db/testing.ts'
 import { claimAtOnce } from './claims.ts'
-import { defineRun, type Engine, openEngine } from './engine.ts'
+import { defineRun, type Engine, type Outcome, openEngine } from './engine.ts'
 import type { Delivery } from './queue.ts'
 
 const log = pino({ level: 'silent' })
@@ -359,6 +359,61 @@ function gate(): { open(): void; opened: Promise<void> } {
   const { promise, resolve } = Promise.withResolvers<void>()
   return { open: resolve, opened: promise }
 }
+
+test('what is started in a part of a transaction that is undone does not begin, and the rest does', async () => {
+  const begun = called('parts')
+  for (let round = 0; round < 5; round++) {
+    await database.platform.tx(async (db) => {
+      const undone = db.tx(async (part) => {
+        for (let i = 0; i < 20; i++) await engine.start({ db: part }, parts, { of: 'undone' })
+        throw new Error('no')
+      })
+      await assert.rejects(undone, /no/)
+      await db.tx((part) => engine.start({ db: part }, parts, { of: `kept ${round}` }))
+    })
+  }
+  await until(async () => begun.length >= 5 && (await claimed()) + (await waiting()) === 0)
+
+  assert.deepEqual([...begun].sort(), ['kept 0', 'kept 1', 'kept 2', 'kept 3', 'kept 4'])
+})
+
+const parts = defineRun({
+  name: 'test.parts',
+  lane: 'executions',
+  work: async (_ctx, input: { of: string }) => void called('parts').push(input.of),
+})
+
+const heeds = defineRun({
+  name: 'test.heeds',
+  lane: 'executions',
+  async work(ctx): Promise<Outcome> {
+    called('heeds').push(ctx.claim.failures)
+    return ctx.claim.stopping.aborted ? { hand_over: true } : undefined
+  },
+})
+
+test('an engine that stops waits for what is claimed in open transactions, and hands it over', async () => {
+  const other = await openTestDatabase()
+  const first = await openEngine({ database: other, log, clock })
+  await first.work({ database: other, log, clock, engine: first } as Platform)
+  await sleep(600)
+  let stopped: Promise<void> | undefined
+  await other.platform.tx(async (db) => {
+    await first.start({ db }, heeds, {})
+    stopped = first.stop(10_000)
+    await sleep(100)
+  })
+  await stopped
+  const { left } = await other.platform.one<{ left: number }>(sql`select count(*)::int as left from engine_claims`)
+  assert.equal(left, 0)
+
+  const second = await openEngine({ database: other, log, clock })
+  await second.work({ database: other, log, clock, engine: second } as Platform)
+  await until(() => called('heeds').length === 2)
+  assert.deepEqual(called('heeds'), [0, 0])
+  await second.stop(1000)
+  await other.close()
+})
 
 test('work that is begun comes to a stop, or is handed over: a stopped engine leaves nothing claimed', async () => {
   const other = await openTestDatabase()
