@@ -142,7 +142,7 @@ export const gateway = {
       model,
       prompt: z.union([z.string(), z.array(z.string())]),
       stream,
-      max_tokens: max('Tokens that it may write.'),
+      max_tokens: max('Tokens that it may write; 16 where nothing is said.'),
       temperature,
       top_p,
       user,
