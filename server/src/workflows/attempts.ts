@@ -355,6 +355,8 @@ export class Attempts {
 
   async #record(at: GraphNode, state: rules.NodeState): Promise<boolean> {
     if (!(await this.#of.journal.flush())) return false
+    // What another node has cancelled while this was written stays cancelled.
+    if (!this.#atWork.has(at.node.id)) return false
     this.#of.memory.apply(at, state)
     return true
   }

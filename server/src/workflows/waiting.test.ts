@@ -135,3 +135,24 @@ test('what a node cancels ends with it, and a join of n starts with the nth', as
     never: 'skipped',
   })
 })
+
+test('what is cancelled while its waiting is written stays cancelled', async () => {
+  const { alice } = await newOrganization()
+  // The chain goes on while the waits are written, and each of its nodes cancels one: some at that very moment.
+  const steps = Array.from({ length: 200 }, (_, i) => i)
+  const ended = await run(alice, {
+    nodes: [
+      { id: 'begin', type: 'transform', output: null },
+      ...steps.map((i) => ({ id: `wait_${i}`, type: 'wait', seconds: 3600 })),
+      ...steps.map((i) => ({ id: `step_${i}`, type: 'transform', output: i, join: 'any', cancels: [`wait_${i}`] })),
+    ],
+    edges: [
+      ...steps.map((i) => edge(`wait_${i}`, `step_${i}`)),
+      ...steps.map((i) => edge(i === 0 ? 'begin' : `step_${i - 1}`, `step_${i}`)),
+    ],
+    output: '{{ nodes.step_199.output }}',
+  })
+
+  assert.equal(ended.status, 'completed')
+  assert.equal(ended.output, 199)
+})
