@@ -317,9 +317,8 @@ export class Attempts {
       { attempt, duration_ms: since(row, completed_at), ...(items ? { items } : {}) },
       completed_at,
     )
-    const isRecorded = isPure(at)
-      ? await this.#foresee(at, { ...state, taken })
-      : await this.#record(at, { ...state, taken })
+    const end = { ...state, taken }
+    const isRecorded = await (isPure(at) ? this.#foresee(at, end) : this.#record(at, end))
     if (isRecorded) this.#changed.push(...cancelled.flatMap((one) => rules.targetsOf(this.#of.snapshot.graph, one)))
     return isRecorded
   }
@@ -354,9 +353,8 @@ export class Attempts {
   }
 
   async #record(at: GraphNode, state: rules.NodeState): Promise<boolean> {
-    if (!(await this.#of.journal.flush())) return false
     // What another node has cancelled while this was written stays cancelled.
-    if (!this.#atWork.has(at.node.id)) return false
+    if (!(await this.#of.journal.flush()) || !this.#atWork.has(at.node.id)) return false
     this.#of.memory.apply(at, state)
     return true
   }

@@ -30,8 +30,8 @@ export const overSlots = (limit: Limit): Fault =>
     1,
   )
 
-/** The one that has least left is told. */
-export function overBudget(purses: Purse[], now_ms: number): Fault {
+/** The one that has least left is told. `cost`: what the call may cost, with the shortest answer that is of use. */
+export function overBudget(purses: Purse[], cost: number, now_ms: number): Fault {
   const [first] = purses
     .filter(({ budget }) => budget.mode === 'hard')
     .toSorted((a, b) => a.budget.nanocredits - a.used - (b.budget.nanocredits - b.used))
@@ -41,9 +41,11 @@ export function overBudget(purses: Purse[], now_ms: number): Fault {
   const credits = budget.nanocredits / 1e9
   const again = endOf(budget.period, firstDayOf(budget.period, now_ms)).toISOString().slice(0, 10)
   const name = kind === 'billing' ? 'the organization, for everything,' : whoseBudget(first)
+  const left = Math.max(0, budget.nanocredits - first.used) / 1e9
   const message =
-    `The budget of ${credits} credits a ${budget.period} for ${name} does not hold this call: it is used up, or kept for ` +
-    `calls under way. Raise it, or wait until ${again} (UTC).`
+    `The budget of ${credits} credits a ${budget.period} for ${name} does not hold this call, which may cost ` +
+    `${cost / 1e9}: ${left} are left, and some of that may be kept for calls under way. Ask for less, raise the budget, ` +
+    `or wait until ${again} (UTC).`
   return { ...fault, message }
 }
 

@@ -167,7 +167,7 @@ function fitInto(
   // What costs nothing is refused by no budget.
   if (mostOf(fit.estimate, least) === 0 && fit.estimate.price.output === 0) return
   fit.money = Math.min(fit.money, tokensFor(fit.estimate, account.free))
-  if (fit.money < least) fit.fault ??= overBudget(account.purses, now_ms)
+  if (fit.money < least) fit.fault ??= overBudget(account.purses, mostOf(fit.estimate, least), now_ms)
 }
 
 type Taking = { bound: number | null; outputs: number; bounded: number; now_ms: number }
