@@ -33,6 +33,7 @@ export interface Db {
 }
 
 export { DatabaseFault, DatabaseUnavailable } from './faults.ts'
+export { texts } from './values.ts'
 
 export type TransactionOptions = { isolation?: 'read committed' | 'repeatable read' }
 

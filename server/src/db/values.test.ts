@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { json, sql } from './db.ts'
+import { json, sql, texts } from './db.ts'
 import { openTestDatabases } from './testing.ts'
 
 const databases = await openTestDatabases()
@@ -36,6 +36,12 @@ for (const database of databases) {
       nothing: null,
       vector: '[1,2]',
     })
+  })
+
+  test(`${mode}: many texts go as they are, as strings or as bytes`, async () => {
+    const given = ['a "quoted" \\ one', 'NULL', null, '', 'é€😀', Buffer.from('{"bytes":"é"}')]
+    const row = await db.one(sql`select ${texts(given)}::text[] as some, ${texts([])}::text[] as none`)
+    assert.deepEqual(row, { some: given.map((text) => text && text.toString()), none: [] })
   })
 
   test(`${mode}: arrays come as arrays, whatever is in them`, async () => {

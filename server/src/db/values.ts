@@ -111,6 +111,29 @@ function encodeArray(values: unknown[]): string {
   return `{${parts.join(',')}}`
 }
 
+/** Texts as a parameter of the type `text[]`, in its binary form: of long ones nothing is quoted, and bytes of UTF-8 are
+ *  copied as they are. Without the character NUL, which no text of a database has. */
+export function texts(values: readonly (string | Buffer | null)[]): Buffer {
+  const lengths = values.map((value) =>
+    typeof value === 'string' ? Buffer.byteLength(value) : (value?.length ?? NO_TEXT),
+  )
+  const size = lengths.reduce((sum, length) => sum + 4 + Math.max(0, length), ARRAY_HEAD)
+  const bytes = Buffer.allocUnsafe(size)
+  let at = 0
+  for (const word of [1, 1, TEXT_OID, values.length, 1]) at = bytes.writeInt32BE(word, at)
+  for (const [i, value] of values.entries()) {
+    at = bytes.writeInt32BE(lengths[i] ?? NO_TEXT, at)
+    if (typeof value === 'string') at += bytes.write(value, at)
+    else if (value) at += value.copy(bytes, at)
+  }
+  return bytes
+}
+
+/** How many dimensions, whether there are nulls, the type of the elements; of the one dimension its length and first index. */
+const ARRAY_HEAD = 20
+const TEXT_OID = 25
+const NO_TEXT = -1
+
 /** Sessions run in UTC, so PostgreSQL prints `2026-01-31 12:00:00.123456+00`. What has no four-digit year
  *  (`infinity`, years before Christ) stays as it is printed. */
 function parseTimestamp(text: string): string {

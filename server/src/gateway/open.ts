@@ -5,6 +5,7 @@ import { createBreakers } from './call/breaker.ts'
 import { createCache } from './call/cache.ts'
 import { createForward } from './call/forward.ts'
 import { createReplays } from './call/replays.ts'
+import { newCrowd } from './crowd.ts'
 import { stopping } from './faults.ts'
 import { createCatalog } from './front/catalog.ts'
 import { createFront, type Front } from './front/front.ts'
@@ -25,7 +26,7 @@ export function openPlane(platform: Platform, parts: Parts): DataPlane {
   const policies = openPolicies(platform)
   const flow = createFlow(() => clock.now().getTime())
   const sendTo: Plane['sendTo'] = (kind) => (kind === 'flow' ? flow : forward.send)
-  const running: Plane['running'] = new Set()
+  const running: Plane['running'] = newCrowd()
   const plane: Plane = {
     ...parts,
     policies,
@@ -43,11 +44,11 @@ export function openPlane(platform: Platform, parts: Parts): DataPlane {
     sendTo,
   }
   const front = createFront(plane, config)
-  const stop = () => setTimeout(() => endAll(running), LAST_WORDS_MS).unref()
+  const stop = () => setTimeout(() => running.tell(stopping), LAST_WORDS_MS).unref()
   platform.stopping.addEventListener('abort', stop, { once: true })
   const close = async () => {
     platform.stopping.removeEventListener('abort', stop)
-    endAll(running)
+    running.tell(stopping)
     await signIn.close()
     await policies.close()
     await forward.close()
@@ -57,7 +58,3 @@ export function openPlane(platform: Platform, parts: Parts): DataPlane {
 
 /** What is under way when the server stops has so long to end by itself; connections are cut a little later. */
 const LAST_WORDS_MS = 2_000
-
-function endAll(running: Plane['running']): void {
-  for (const end of running) end(stopping)
-}

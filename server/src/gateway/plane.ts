@@ -7,6 +7,7 @@ import type { Breakers } from './call/breaker.ts'
 import type { Cache } from './call/cache.ts'
 import type { Send } from './call/forward.ts'
 import type { Replays } from './call/replays.ts'
+import type { Crowd } from './crowd.ts'
 import type { Catalog } from './front/catalog.ts'
 import type { SignIn } from './front/sign-in.ts'
 import type { Guards } from './guardrails/guard.ts'
@@ -30,7 +31,7 @@ export type Plane = {
   breakers: Breakers
   guards: Guards
   /** The calls under way, each by what ends it. */
-  running: Set<(fault: Fault) => void>
+  running: Crowd<Fault>
   /** From 0 up to 1. */
   chance(): number
   sendTo(kind: ProviderKind): Send

@@ -63,7 +63,8 @@ export class Call {
   #isBeingAdmitted = false
   #hasBegun = false
   #isOver = false
-  #unfollow = () => {}
+  #unfollow = nothing
+  #leave = nothing
 
   constructor(plane: Plane, mouth: MouthName, asked: Asked, reply: Reply, readBody: ReadBody) {
     this.#plane = plane
@@ -162,7 +163,7 @@ export class Call {
       this.#ticketHeaders = ticket.headers
       if (this.cached) return this.#recall(this.cached)
       this.#unfollow = pass.follow(this.#cutOff)
-      this.#plane.running.add(this.#stop)
+      this.#leave = this.#plane.running.join(this.#stop)
       this.asking = new Asking(this.#plane, routed, wish, ticket, this.#asker, this.asked)
       this.asking.begin()
     })
@@ -297,7 +298,7 @@ export class Call {
     this.#isOver = true
     this.asking?.stop()
     this.#unfollow()
-    this.#plane.running.delete(this.#stop)
+    this.#leave()
     if (status !== 'completed') {
       this.#held?.letGo()
       this.#leading?.giveUp()
@@ -391,6 +392,8 @@ export class Call {
     return internal
   }
 }
+
+const nothing = () => {}
 
 /** Headers are ASCII. */
 const inHeader = (text: string) => (/^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text.toWellFormed()))

@@ -93,8 +93,8 @@ test('a call is noted with who called, what it used and what was said', async ()
     [[200, null]],
   )
   assert.equal(record.traceparent, traceparent)
-  assert.deepEqual(JSON.parse(record.answer ?? ''), JSON.parse(answer))
-  assert.equal(JSON.parse(record.request ?? '').messages[0].content, '12345678')
+  assert.deepEqual(JSON.parse(record.answer?.toString() ?? ''), JSON.parse(answer))
+  assert.equal(JSON.parse(record.request?.toString() ?? '').messages[0].content, '12345678')
   const [[estimate] = []] = estimates
   assert.equal(estimate?.model, 'flow/echo')
   assert.ok((estimate?.input_tokens_max ?? 0) >= 8)
@@ -111,7 +111,7 @@ test('a streamed call costs what the same call costs unstreamed', async () => {
   assert.deepEqual(streamed.usage, whole.usage)
   assert.equal(streamed.is_estimated, false)
   assert.ok(streamed.first_chunk_ms !== null)
-  assert.match(JSON.parse(streamed.answer ?? '').stream, /\[DONE\]/)
+  assert.match(JSON.parse(streamed.answer?.toString() ?? '').stream, /\[DONE\]/)
 })
 
 test('a client that goes away pays for what was produced', async () => {
@@ -307,7 +307,7 @@ test('what was lost on the clientâ€™s way out is found by the trace: a providerâ
   const { call, noted } = newPlane()
   const text = await (await call(admin.api_key, say('x', { model: 'one/m', stream: true }))).text()
   const record = await noted()
-  assert.equal(JSON.parse(record.answer ?? '').stream, text)
+  assert.equal(JSON.parse(record.answer?.toString() ?? '').stream, text)
   assert.deepEqual(record.usage, { input: 7, cached: 0, cache_written: 0, output: 3, reasoning: 0 })
 })
 

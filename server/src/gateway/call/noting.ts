@@ -93,22 +93,24 @@ const counts = ({ input, cached, cache_written, output, reasoning }: Usage): Usa
 const count = (tokens: number): number => Math.min(Math.max(0, Math.ceil(tokens)), TOKENS_MAX)
 
 /** As it came, unless a guardrail has changed it; what one has blocked is kept nowhere. */
-function promptKept({ asked, watch }: Call): string | null {
+function promptKept({ asked, watch }: Call): Buffer | null {
   if (!watch || watch.kept === undefined) return kept([asked.body])
   return watch.kept === null ? null : kept([watch.kept])
 }
 
 /** JSON text; a stream is kept as the text of its events. */
-const answerKept = ({ told, wish }: Call): string | null =>
-  wish?.outline.stream ? JSON.stringify({ stream: kept(told) }) : kept(told)
+const answerKept = ({ told, wish }: Call): string | Buffer | null =>
+  wish?.outline.stream ? JSON.stringify({ stream: kept(told)?.toString() ?? null }) : kept(told)
 
 /** Without what is secret where it was asked. */
-const hidden = (text: string | null, { asked }: Call): string | null =>
-  text !== null && asked.inside?.hide ? asked.inside.hide(text) : text
+const hidden = (text: string | Buffer | null, { asked }: Call): string | Buffer | null =>
+  text !== null && asked.inside?.hide ? asked.inside.hide(text.toString()) : text
 
-function kept(pieces: (string | Buffer)[]): string | null {
+/** Bytes are joined before anybody reads them: a piece may end within a character. */
+function kept(pieces: (string | Buffer)[]): Buffer | null {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
   if (length > CONTENT_BYTES_MAX) return null
-  // Bytes are joined before they are read: a piece may end within a character.
-  return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece))).toString()
+  const [only] = pieces
+  if (pieces.length === 1 && Buffer.isBuffer(only)) return only
+  return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)))
 }

@@ -7,8 +7,9 @@ import type { Inside } from '../../asking.ts'
 import { authenticate, may } from '../../auth/auth.ts'
 import type { Platform } from '../../context.ts'
 import { Failure } from '../../failure.ts'
-import { ACCESS_CHANNEL, fingerprintOf, onAccessChange } from '../../keys/keys.ts'
+import { ACCESS_CHANNEL, onAccessChange } from '../../keys/keys.ts'
 import { workspaceOf } from '../../organizations/organizations.ts'
+import { type Crowd, newCrowd } from '../crowd.ts'
 import { away } from '../faults.ts'
 import type { Fault } from '../hub.ts'
 import { Refusal } from '../mouths/mouth.ts'
@@ -47,7 +48,7 @@ type Known = Pass & {
   read_at: number
   expires_at: number
   credentials: Credentials
-  followers: Set<(fault: Fault) => void>
+  followers: Crowd<Fault>
 }
 
 export function createSignIn(platform: Platform): SignIn {
@@ -62,7 +63,7 @@ export function createSignIn(platform: Platform): SignIn {
     wrong.check(credentials.address, now())
     try {
       const era = changes
-      const known = await passOf(platform, credentials, before?.followers ?? new Set(), now())
+      const known = await passOf(platform, credentials, before?.followers ?? newCrowd(), now())
       // Something changed while it was read: it counts for this call, and not for the next.
       if (era !== changes) known.read_at = Number.NEGATIVE_INFINITY
       if (byCredential.size >= KNOWN_MAX) forgetFirst(byCredential)
@@ -76,7 +77,7 @@ export function createSignIn(platform: Platform): SignIn {
       byCredential.delete(key)
       if (thrown.code === 'UNAUTHENTICATED') wrong.add(credentials.address, now())
       const refusal = new Refusal(faultOf(thrown))
-      for (const ended of before?.followers ?? []) ended(refusal.fault)
+      before?.followers.tell(refusal.fault)
       throw refusal
     }
   }
@@ -106,7 +107,7 @@ export function createSignIn(platform: Platform): SignIn {
       const { api_key, bearer, workspace_id } = credentials
       const secret = api_key ?? bearer
       if (secret === undefined) throw new Refusal(unauthenticated)
-      const key = `${fingerprintOf(secret).toString('latin1')} ${workspace_id ?? ''}`
+      const key = `${workspace_id ?? ''} ${secret}`
       const known = byCredential.get(key)
       const at = now()
       const isFresh = known && at - known.read_at < FRESH_MS && at < known.expires_at
@@ -160,10 +161,7 @@ async function passOf(
   return {
     caller: { organization_id, workspace_id, user_id, key_id },
     actor_id: actor.id,
-    follow(ended) {
-      followers.add(ended)
-      return () => followers.delete(ended)
-    },
+    follow: (ended) => followers.join(ended),
     read_at,
     expires_at,
     credentials,

@@ -44,7 +44,7 @@ export type Till = {
 }
 
 export function openTill({ database, log }: { database: Database; log: Logger }, holder: Holder): Till {
-  let waiting: Entry[] = []
+  const waiting: Entry[] = []
   let characters = 0
   let writing: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
@@ -86,7 +86,7 @@ export function openTill({ database, log }: { database: Database; log: Logger },
         // What it cost stays leased, and counts as spent.
         log.error({ err, line: batch.map(lineOf) }, 'a call cannot be written; the others go on')
       }
-      waiting = waiting.slice(batch.length)
+      waiting.splice(0, batch.length)
       characters -= sizeOf(batch)
       batch_max = withTraces ? Math.min(BATCH_MAX, batch_max * 2) : 1
       withTraces = true

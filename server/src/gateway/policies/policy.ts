@@ -143,9 +143,9 @@ export type CallRecord = {
   first_chunk_ms: number | null
   duration_ms: number
   traceparent: string | null
-  /** What was asked and answered, as JSON text; null where it is not kept. */
-  request: string | null
-  answer: string | null
+  /** What was asked and answered, as JSON text or the bytes of it; null where it is not kept. */
+  request: string | Buffer | null
+  answer: string | Buffer | null
   findings: { guardrail: string; action: string; side: 'input' | 'output' }[]
 }
 

@@ -1,10 +1,11 @@
 /** The SQL of traces: calls that are over, and what was asked and answered in them. */
 
+import { isUtf8 } from 'node:buffer'
 import type { Page } from '@flow/contract/common'
 import type { GatewayCall, GatewayCallSummary, gatewayCalls } from '@flow/contract/gateway-calls'
 import type { Parsed } from '@flow/contract/operation'
 import type { Scope } from '../../context.ts'
-import { type Db, raw, type Sql, sql } from '../../db/db.ts'
+import { type Db, raw, type Sql, sql, texts } from '../../db/db.ts'
 import { page } from '../../db/page.ts'
 import type { CallRecord } from '../policies/policy.ts'
 
@@ -23,21 +24,19 @@ export type Settlement = CallRecord & { nanocredits: number }
  *  that one; in the caller's transaction, if there is one. What was written before is not written again. */
 export async function insertCalls(db: Db, calls: readonly Settlement[]): Promise<void> {
   if (calls.length === 0) return
+  const kept = calls.filter(({ request, answer }) => request !== null || answer !== null)
   await db.send(sql`
     with kept as (
       insert into gateway_call_contents (call_id, organization_id, request, answer)
-      select * from unnest(${contents(calls, ({ id }) => id)}::uuid[],
-        ${contents(calls, ({ caller }) => caller.organization_id)}::uuid[],
-        ${contents(calls, ({ request }) => request && storable(request))}::text[],
-        ${contents(calls, ({ answer }) => answer && storable(answer))}::text[])
+      select * from unnest(${kept.map(({ id }) => id)}::uuid[],
+        ${kept.map(({ caller }) => caller.organization_id)}::uuid[],
+        ${texts(kept.map(({ request }) => content(request)))}::text[],
+        ${texts(kept.map(({ answer }) => content(answer)))}::text[])
       on conflict do nothing)
     insert into gateway_calls
     select * from json_populate_recordset(null::gateway_calls, ${jsonOf(calls.map(rowOf))}::json)
     on conflict do nothing`)
 }
-
-const contents = <Value>(calls: readonly Settlement[], pick: (call: Settlement) => Value): Value[] =>
-  calls.flatMap((call) => (call.request === null && call.answer === null ? [] : [pick(call)]))
 
 const rowOf = ({ caller, usage, request: _, answer: __, ...call }: Settlement) => ({
   ...call,
@@ -55,6 +54,12 @@ function jsonOf(rows: object[]): string {
   const text = JSON.stringify(rows)
   if (!/\\u(?:0000|d[89a-f])/.test(text)) return text
   return JSON.stringify(rows, (_, value) => (typeof value === 'string' ? storable(value) : value))
+}
+
+/** Bytes go as they came; what the database would refuse in them is read first. */
+function content(text: string | Buffer | null): string | Buffer | null {
+  if (text === null || (typeof text !== 'string' && isUtf8(text) && !text.includes(0))) return text
+  return storable(text.toString())
 }
 
 const storable = (text: string): string => text.replaceAll('\0', '\ufffd').toWellFormed()

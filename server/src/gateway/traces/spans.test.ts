@@ -99,7 +99,10 @@ test('a call is a span in the client’s trace, each attempt one below it, and t
   const [call = assert.fail(), first, second, ...others] = await spansOf(made)
   assert.equal(others.length, 0)
   assert.deepEqual([call.traceId, call.parentSpanId, call.name, call.kind], [trace, parent, 'chat both', 3])
-  const { items } = await alice.gateway.calls.list()
+  const { items } = await until(
+    () => alice.gateway.calls.list(),
+    ({ items }) => items.length > 0,
+  )
   const { 'flow.credits': credits, ...values } = valuesOf(call)
   assert.ok(Number(credits) > 0)
   assert.equal(Number(credits), items[0]?.credits)

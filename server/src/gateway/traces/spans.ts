@@ -102,7 +102,8 @@ const flowOf = (record: CallRecord, nanocredits: number): Span['attributes'] => 
   'error.type': record.fault ? (record.fault.code ?? record.fault.type) : undefined,
 })
 
-function told(text: string | null): string | undefined {
-  if (text === null) return undefined
+function told(content: string | Buffer | null): string | undefined {
+  if (content === null) return undefined
+  const text = content.toString()
   return text.length > VALUE_MAX ? `${text.slice(0, VALUE_MAX).toWellFormed()}…` : text
 }
