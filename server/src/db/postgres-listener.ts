@@ -20,6 +20,7 @@ export class PostgresListener {
   /** The one whose loss matters. */
   #current: pg.Client | undefined
   #timer: NodeJS.Timeout | undefined
+  #asked: Promise<unknown> = Promise.resolve()
   #presences = new Set<number>()
   #isClosed = false
 
@@ -34,7 +35,7 @@ export class PostgresListener {
     try {
       this.#client ??= this.#connect()
       const client = await this.#client
-      await client.query(`listen ${channelName(channel)}`)
+      await this.#ask(client, `listen ${channelName(channel)}`)
     } catch (error) {
       remove()
       throw new DatabaseUnavailable('The database does not answer.', { cause: error })
@@ -43,14 +44,14 @@ export class PostgresListener {
       if (!remove()) return
       const client = await this.#client?.catch(() => undefined)
       // Lost or closed by now, it listens to nothing.
-      await client?.query(`unlisten ${channelName(channel)}`).catch(() => {})
+      if (client) await this.#ask(client, `unlisten ${channelName(channel)}`).catch(() => {})
     }
   }
 
   async present(number: number): Promise<void> {
     this.#presences.add(number)
     this.#client ??= this.#connect()
-    await hold(await this.#client, number)
+    await this.#hold(await this.#client, number)
   }
 
   async close(): Promise<void> {
@@ -73,8 +74,8 @@ export class PostgresListener {
     client.on('notification', ({ channel, payload = '' }) => this.#listeners.notified(channel, payload))
     try {
       await client.connect()
-      for (const channel of this.#listeners.channels) await client.query(`listen ${channelName(channel)}`)
-      for (const number of this.#presences) await hold(client, number)
+      for (const channel of this.#listeners.channels) await this.#ask(client, `listen ${channelName(channel)}`)
+      for (const number of this.#presences) await this.#hold(client, number)
     } catch (error) {
       this.#client = undefined
       client.end().catch(() => {})
@@ -85,10 +86,22 @@ export class PostgresListener {
     return client
   }
 
+  /** One question after the other: the driver takes no other before the last one is answered. */
+  #ask(client: pg.Client, text: string, values?: unknown[]): Promise<unknown> {
+    const asked = this.#asked.then(() => client.query(text, values))
+    this.#asked = asked.catch(() => {})
+    return asked
+  }
+
+  /** Whoever looks holds the lock for the length of a statement; that is waited for. */
+  #hold(client: pg.Client, number: number): Promise<unknown> {
+    return this.#ask(client, `select pg_advisory_lock(${presenceLock(raw('$1::integer')).text})`, [number])
+  }
+
   /** A connection that died without a word is noticed here. */
   #beat(client: pg.Client): void {
     this.#timer = setTimeout(async () => {
-      await client.query('select 1').then(
+      await this.#ask(client, 'select 1').then(
         () => this.#current === client && !this.#isClosed && this.#beat(client),
         (error) => this.#lose(client, error),
       )
@@ -118,7 +131,3 @@ export class PostgresListener {
     this.#timer.unref()
   }
 }
-
-/** Whoever looks holds the lock for the length of a statement; that is waited for. */
-const hold = (client: pg.Client, number: number) =>
-  client.query(`select pg_advisory_lock(${presenceLock(raw('$1::integer')).text})`, [number])
