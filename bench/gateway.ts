@@ -1,7 +1,7 @@
-/** What the AI gateway adds to a call, against Portkey's gateway from npm and against a bare nginx, which is the least that
- *  a proxy costs. A provider that costs next to nothing, the client and what is measured are processes of their own; what
- *  is measured has a core to itself where `taskset` is there. What counts is processor time, which others on the machine
- *  disturb the least: "per core" is how many requests a second of it answers.
+/** What the AI gateway adds to a call, against Portkey's gateway from npm, a bare proxy in Node, and a bare nginx, which is
+ *  the least that a proxy costs. A provider that costs next to nothing, the client and what is measured are processes of
+ *  their own; what is measured has a core to itself where `taskset` is there. What counts is processor time, which others
+ *  on the machine disturb the least: "per core" is how many requests a second of it answers.
  *
  *  BENCH_SECONDS says how long each is measured; BENCH_REQUESTS how many calls the memory is watched over. */
 
@@ -17,6 +17,7 @@ import {
   startNginx,
   startPortkey,
   startProvider,
+  startProxy,
   type Target,
 } from './parts/gateways.ts'
 import { openServer } from './parts/postgres.ts'
@@ -86,7 +87,7 @@ async function measure(): Promise<void> {
     gateways.push(...flows.slice(1))
   }
   const portkey = await startPortkey(provider.port)
-  gateways.push(portkey)
+  gateways.push(portkey, await startProxy(provider.port))
   if (nginx) gateways.push(nginx)
   console.log(arePinned ? 'What is measured is pinned to a core.' : 'Nothing is pinned to a core here.')
 

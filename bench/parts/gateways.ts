@@ -57,8 +57,8 @@ function mortal(pid: number | undefined): number {
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
 /** A part of the bench that was forked and talks, and the first thing that it says. */
-async function forked(name: string, core: number) {
-  const child = fork(join(import.meta.dirname, `${name}.ts`), [], { execArgv: ['--no-warnings'] })
+async function forked(name: string, core: number, given: string[] = []) {
+  const child = fork(join(import.meta.dirname, `${name}.ts`), given, { execArgv: ['--no-warnings'] })
   const { pid } = child
   if (pid === undefined) throw new Error(`${name} was not started`)
   const first = once(child, 'message')
@@ -79,6 +79,20 @@ export async function startProvider(): Promise<{ port: number; target: Target; s
     modelOf: (does) => does,
   }
   return { port, target, stop: () => void child.kill() }
+}
+
+/** Node's own least: what Flow costs besides is what it does. */
+export async function startProxy(provider: number): Promise<Gateway> {
+  const { child, pid, said } = await forked('proxy', cores.gateway, [String(provider)])
+  return {
+    name: 'a bare proxy in Node',
+    pid: mortal(pid),
+    port: Number(said),
+    path: '/v1/chat/completions',
+    headersFor: () => ({}),
+    modelOf: (does) => does,
+    stop: () => ended(child),
+  }
 }
 
 export async function startClient(): Promise<{ load(order: LoadOrder): Promise<LoadAnswer>; stop(): void }> {

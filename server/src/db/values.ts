@@ -121,7 +121,8 @@ export function texts(values: readonly (string | Buffer | null)[]): Buffer {
   const bytes = Buffer.allocUnsafe(size)
   let at = 0
   for (const word of [1, 1, TEXT_OID, values.length, 1]) at = bytes.writeInt32BE(word, at)
-  for (const [i, value] of values.entries()) {
+  for (let i = 0; i < values.length; i += 1) {
+    const value = values[i]
     at = bytes.writeInt32BE(lengths[i] ?? NO_TEXT, at)
     if (typeof value === 'string') at += bytes.write(value, at)
     else if (value) at += value.copy(bytes, at)

@@ -48,7 +48,8 @@ export class Asking {
   #isOver = false
   #hasHedged = false
   #lastFault: Fault | undefined
-  #timers = new Set<NodeJS.Timeout>()
+  /** Those that are over, too: there are few. */
+  readonly #timers: NodeJS.Timeout[] = []
 
   constructor(plane: Plane, routed: Routed, wish: Wish, ticket: Ticket, asker: Asker, asked: Asked) {
     this.#plane = plane
@@ -219,9 +220,8 @@ export class Asking {
 
   #later(ms: number, work: () => void) {
     const timer = setTimeout(() => {
-      this.#timers.delete(timer)
       if (!this.#isOver) this.#asker.guarded(work)
     }, ms)
-    this.#timers.add(timer)
+    this.#timers.push(timer)
   }
 }

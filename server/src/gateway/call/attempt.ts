@@ -50,6 +50,8 @@ export class Attempt implements Landing {
   #bytes: Buffer[] = []
   #length = 0
   #isPaused = false
+  /** What was sent last has a connection. */
+  #isOut = false
   #waits_for = ''
 
   constructor(errand: Errand) {
@@ -58,8 +60,10 @@ export class Attempt implements Landing {
 
   fly(send: Send, outgoing: Outgoing) {
     if (this.isOver) return
-    this.#wait(this.errand.timeouts.connect, 'did not take the connection')
+    this.#isOut = false
     this.#flight = send(outgoing, this.errand.number, this)
+    // Mostly a connection is open, and it is on its way already.
+    if (!this.#isOut && !this.isOver) this.#wait(this.errand.timeouts.connect, 'did not take the connection')
   }
 
   /** Nobody waits for it any longer. */
@@ -86,6 +90,7 @@ export class Attempt implements Landing {
 
   sent() {
     this.wasAsked = true
+    this.#isOut = true
     const { timeouts, is_stream } = this.errand
     if (is_stream) return this.#wait(timeouts.first_chunk, 'did not begin to answer')
     // A whole answer comes when it is done: the time limit of the call is the one for it.

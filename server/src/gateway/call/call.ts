@@ -254,11 +254,12 @@ export class Call {
   }
 
   #store(attempt: Attempt, body: string | Buffer, counted: Counted) {
+    if (!this.#leading) return
     const { provider, model } = attempt.errand.stop
-    const headers = { ...this.#targetHeaders(attempt), 'content-type': this.#kind }
+    const headers = this.#withTarget({ 'content-type': this.#kind }, attempt)
     const { usage } = usageOf(this, counted)
     const findings = (this.watch?.findings.all ?? []).filter(({ side }) => side === 'output')
-    this.#leading?.store({ headers, body, provider: provider.name, model, usage, findings })
+    this.#leading.store({ headers, body, provider: provider.name, model, usage, findings })
     this.#leading = undefined
   }
 
@@ -339,21 +340,20 @@ export class Call {
   }
 
   #answerHeaders(attempt: Attempt): Headers {
-    return { ...this.#common, ...this.#targetHeaders(attempt), 'content-type': this.#kind, 'x-flow-cache': this.cache }
+    const headers = { ...this.#common, 'content-type': this.#kind, 'x-flow-cache': this.cache }
+    return this.#withTarget(headers, attempt)
   }
 
   get #kind(): string {
     return this.wish?.outline.stream ? 'text/event-stream' : 'application/json'
   }
 
-  /** What is the same for everybody who is given this answer. */
-  #targetHeaders({ errand }: Attempt): Headers {
+  /** Adds what is the same for everybody who is given this answer. */
+  #withTarget(headers: Headers, { errand }: Attempt): Headers {
     const { stop, way } = errand
-    const headers: Headers = {
-      'x-flow-provider': stop.provider.name,
-      'x-flow-model': inHeader(stop.model),
-      'x-flow-attempts': String(this.asking?.attempts.length ?? 0),
-    }
+    headers['x-flow-provider'] = stop.provider.name
+    headers['x-flow-model'] = inHeader(stop.model)
+    headers['x-flow-attempts'] = String(this.asking?.attempts.length ?? 0)
     if (way.outgoing.dropped.length > 0) headers['x-flow-dropped'] = inHeader(way.outgoing.dropped.join(', '))
     return headers
   }

@@ -99,7 +99,7 @@ function headersOf(plan: Plan, { rates, reserved_ms }: Held): Record<string, str
   if (rates.length > 0) {
     const seconds = Math.ceil((MINUTE_MS - (reserved_ms % MINUTE_MS)) / 1000)
     for (const unit of ['requests', 'tokens'] as const) {
-      const rate = tightest(rates.map((each) => each.rate).filter((each) => each.unit === unit))
+      const rate = tightest(rates, unit)
       if (!rate) continue
       headers[`x-ratelimit-limit-${unit}`] = String(rate.most)
       headers[`x-ratelimit-remaining-${unit}`] = String(rate.remaining)
@@ -116,8 +116,10 @@ function headersOf(plan: Plan, { rates, reserved_ms }: Held): Record<string, str
   return headers
 }
 
-function tightest(rates: Rate[]): Rate | undefined {
+function tightest(rates: Held['rates'], unit: Rate['unit']): Rate | undefined {
   let found: Rate | undefined
-  for (const rate of rates) if (!found || rate.remaining < found.remaining) found = rate
+  for (const { rate } of rates) {
+    if (rate.unit === unit && (!found || rate.remaining < found.remaining)) found = rate
+  }
   return found
 }

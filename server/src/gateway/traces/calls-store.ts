@@ -38,15 +38,38 @@ export async function insertCalls(db: Db, calls: readonly Settlement[]): Promise
     on conflict do nothing`)
 }
 
-const rowOf = ({ caller, usage, request: _, answer: __, ...call }: Settlement) => ({
-  ...call,
-  ...caller,
+const rowOf = (call: Settlement) => ({
+  id: call.id,
+  organization_id: call.caller.organization_id,
+  workspace_id: call.caller.workspace_id,
+  user_id: call.caller.user_id,
+  key_id: call.caller.key_id,
+  agent_id: call.caller.agent_id,
+  workflow_id: call.caller.workflow_id,
+  execution_id: call.caller.execution_id,
+  request_id: call.request_id,
+  mouth: call.mouth,
   model: call.model.slice(0, NAME_MAX),
-  input_tokens: usage.input,
-  cached_tokens: usage.cached,
-  cache_written_tokens: usage.cache_written,
-  output_tokens: usage.output,
-  reasoning_tokens: usage.reasoning,
+  provider: call.provider,
+  provider_model: call.provider_model,
+  status: call.status,
+  http_status: call.http_status,
+  fault: call.fault,
+  is_stream: call.is_stream,
+  cache: call.cache,
+  is_estimated: call.is_estimated,
+  attempts: call.attempts,
+  findings: call.findings,
+  nanocredits: call.nanocredits,
+  started_at: call.started_at,
+  first_chunk_ms: call.first_chunk_ms,
+  duration_ms: call.duration_ms,
+  traceparent: call.traceparent,
+  input_tokens: call.usage.input,
+  cached_tokens: call.usage.cached,
+  cache_written_tokens: call.usage.cache_written,
+  output_tokens: call.usage.output,
+  reasoning_tokens: call.usage.reasoning,
 })
 
 /** JSON that the database can read: it knows no character zero and no half characters; clients and providers do. */

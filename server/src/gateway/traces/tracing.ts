@@ -10,8 +10,9 @@ export type Trace = { trace_id: string; span_id: string; is_sampled: boolean }
 
 /** What a `traceparent` says; undefined where it says nothing that counts. */
 export function traceOf(traceparent: string | undefined): Trace | undefined {
+  if (traceparent === undefined) return undefined
   const [, trace_id, span_id, flags = ''] =
-    /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})$/.exec(traceparent ?? '') ?? []
+    /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})$/.exec(traceparent) ?? []
   if (!trace_id || !span_id) return undefined
   return { trace_id, span_id, is_sampled: (Number.parseInt(flags, 16) & 1) === 1 }
 }

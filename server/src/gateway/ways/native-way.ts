@@ -24,13 +24,19 @@ export function nativeWay(native: Native, stop: Stop, wish: Wish, output_tokens_
 /** What a client asks for by headers, in the formats that have such: it reaches the provider as the body does. */
 const betas = ['anthropic-beta', 'anthropic-version', 'openai-beta']
 
-export const betasIn = (headers: Wish['headers']): Record<string, string> =>
-  Object.fromEntries(betas.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]]])))
+export function betasIn(headers: Wish['headers']): Record<string, string> {
+  const found: Record<string, string> = {}
+  for (const name of betas) {
+    const value = headers[name]
+    if (value !== undefined) found[name] = value
+  }
+  return found
+}
 
-const withBetas = (outgoing: Outgoing, { headers }: Wish): Outgoing => ({
-  ...outgoing,
-  headers: { ...outgoing.headers, ...betasIn(headers) },
-})
+const withBetas = (outgoing: Outgoing, { headers }: Wish): Outgoing =>
+  betas.some((name) => headers[name] !== undefined)
+    ? { ...outgoing, headers: { ...outgoing.headers, ...betasIn(headers) } }
+    : outgoing
 
 /** Up to here reading an answer costs next to nothing, and shows that it is whole. */
 const READ_BYTES_MAX = 64 * 1024
