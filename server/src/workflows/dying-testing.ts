@@ -36,7 +36,7 @@ export class Dying {
   }
 
   /** A writing is sent. Gives what is called when it has been answered, with what it made final. */
-  send(): (kept: string[]) => void {
+  async send(): Promise<(kept: string[]) => void> {
     this.#count += 1
     const death = this.#death?.at === this.#count ? this.#death : undefined
     const end = () => {
@@ -44,6 +44,8 @@ export class Dying {
       appendFileSync(this.#log, 'stopped\n')
       process.kill(process.pid, 'SIGSTOP')
     }
+    // Whatever was let through in this very turn is done before: nobody can stand still between a look and a step.
+    if (death?.is_pause) await new Promise((resolve) => setImmediate(resolve))
     if (death?.when === 'before') end()
     if (death?.when === 'during') setTimeout(end, Math.random() * 2)
     return (kept) => {
@@ -75,7 +77,7 @@ type Said = { is_writing: boolean; kept: string[] }
 function free(db: Db, dying: Dying): Db {
   const ask = async <Result>(statement: Sql, send: () => Promise<Result>): Promise<Result> => {
     if (!isWriting(statement)) return send()
-    const answered = dying.send()
+    const answered = await dying.send()
     const result = await send()
     answered(keptBy(statement, result))
     return result
@@ -92,7 +94,7 @@ function free(db: Db, dying: Dying): Db {
       const result = await db.tx(async (inner) => {
         listen(inner, said)
         const result = await work(inner)
-        if (said.is_writing) answered = dying.send()
+        if (said.is_writing) answered = await dying.send()
         return result
       }, options)
       answered?.(said.kept)

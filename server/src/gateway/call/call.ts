@@ -55,6 +55,8 @@ export class Call {
   #ticketHeaders: Headers = {}
   /** The idempotency key, from when it is held until the answer is stored with it. */
   #held: Held | undefined
+  /** Resolves when the key can be used again, after a call that failed. */
+  #freed: Promise<void> | undefined
   /** Of the cache: others may wait for this answer. */
   #leading: Leading | undefined
   /** What the answer used, from when it is all there until it may be told. */
@@ -107,7 +109,7 @@ export class Call {
 
   #rule(pass: Pass, wish: Wish) {
     // The client went away while its key was looked for.
-    if (this.#isOver) return this.#held?.letGo()
+    if (this.#isOver) return void this.#held?.letGo()
     const policy = this.#plane.policies.policyOf(pass.caller.organization_id)
     this.#then(policy, (known) => this.#route(pass, wish, known))
   }
@@ -256,7 +258,7 @@ export class Call {
   #store(attempt: Attempt, body: string | Buffer, counted: Counted) {
     if (!this.#leading) return
     const { provider, model } = attempt.errand.stop
-    const headers = this.#withTarget({ 'content-type': this.#kind }, attempt)
+    const headers = this.#withTarget({ 'content-type': kindOf(this) }, attempt)
     const { usage } = usageOf(this, counted)
     const findings = (this.watch?.findings.all ?? []).filter(({ side }) => side === 'output')
     this.#leading.store({ headers, body, provider: provider.name, model, usage, findings })
@@ -283,7 +285,9 @@ export class Call {
     this.#end(length > 0 ? status : 'refused', fault.status, fault)
     const headers = { ...this.#common, ...faultHeaders(fault) }
     if (length > 0) headers['x-flow-attempts'] = String(length)
-    this.#reply.send(fault.status, headers, JSON.stringify(faultBody(this.mouth, fault, this.asked.request_id)))
+    const body = JSON.stringify(faultBody(this.mouth, fault, this.asked.request_id))
+    // Whoever is told may ask again at once, with the same key.
+    this.#then(this.#freed, () => this.#reply.send(fault.status, headers, body))
   }
 
   /** The end before the end: what was produced so far is settled. */
@@ -301,7 +305,7 @@ export class Call {
     this.#unfollow()
     this.#leave()
     if (status !== 'completed') {
-      this.#held?.letGo()
+      this.#freed = this.#held?.letGo()
       this.#leading?.giveUp()
     }
     this.#plane.noted(this.mouth, http_status, (performance.now() - this.asked.began) / 1000)
@@ -312,13 +316,9 @@ export class Call {
     const record = recordOf(this, status, http_status, fault, counted)
     const settled = ticket?.settle(record)
     if (!settled) this.#plane.journal.note({ ...record, nanocredits: 0 })
-    this.#trace(record, settled?.nanocredits ?? 0)
-    return settled
-  }
-
-  #trace(record: CallRecord, nanocredits: number) {
     const { asked, policy } = this
-    this.#plane.trace(() => spansOf(record, nanocredits, asked.inside, policy))
+    this.#plane.trace(() => spansOf(record, settled?.nanocredits ?? 0, asked.inside, policy))
+    return settled
   }
 
   #keep(piece: string | Buffer) {
@@ -340,12 +340,8 @@ export class Call {
   }
 
   #answerHeaders(attempt: Attempt): Headers {
-    const headers = { ...this.#common, 'content-type': this.#kind, 'x-flow-cache': this.cache }
+    const headers = { ...this.#common, 'content-type': kindOf(this), 'x-flow-cache': this.cache }
     return this.#withTarget(headers, attempt)
-  }
-
-  get #kind(): string {
-    return this.wish?.outline.stream ? 'text/event-stream' : 'application/json'
   }
 
   /** Adds what is the same for everybody who is given this answer. */
@@ -397,3 +393,5 @@ const nothing = () => {}
 
 /** Headers are ASCII. */
 const inHeader = (text: string) => (/^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text.toWellFormed()))
+
+const kindOf = ({ wish }: Call) => (wish?.outline.stream ? 'text/event-stream' : 'application/json')

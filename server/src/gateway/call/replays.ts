@@ -14,7 +14,7 @@ import { Refusal } from '../mouths/mouth.ts'
 /** An answer given before. */
 export type Kept = { headers: Headers; body: string }
 /** A key that is this call's. */
-export type Held = { keep(answer: Kept): Promise<void>; letGo(): void }
+export type Held = { keep(answer: Kept): Promise<void>; letGo(): Promise<void> }
 
 export type Replays = {
   /** Throws a `Refusal` when the key is in use, or was used for something else. */
@@ -51,8 +51,8 @@ export function createReplays(platform: Pick<Platform, 'database' | 'seal' | 'cl
       }
       if (other) return JSON.parse(seal.open(other.answer, name).toString()) as Kept
 
-      const letGo = () => {
-        drop(db, row).catch((err: unknown) => log.warn({ err }, 'an idempotency key was not let go'))
+      const letGo = async () => {
+        await drop(db, row).catch((err: unknown) => log.warn({ err }, 'an idempotency key was not let go'))
       }
       return {
         letGo,
