@@ -75,9 +75,7 @@ async function hostile() {
     const verdict = await sandbox.run(job(code, input ?? {}, { language, memory_mb, timeout_ms }))
     longest = Math.max(longest, verdict.duration_ms - timeout_ms)
     const isExpected =
-      verdict.status === 'success'
-        ? JSON.stringify(verdict.output) === JSON.stringify(gives)
-        : ends?.includes(verdict.error.code)
+      verdict.status === 'success' ? JSON.stringify(verdict.output) === JSON.stringify(gives) : ends !== undefined
     if (isExpected) contained += 1
   }
   const grown = ((await residentMb(process.pid)) ?? 0) - before
