@@ -6,34 +6,15 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { programs } from '../server/src/sandbox/hostile/programs.ts'
-import { type Job, openSandbox, type Sandbox } from '../server/src/sandbox/sandbox.ts'
+import { openSandbox, type Sandbox } from '../server/src/sandbox/sandbox.ts'
 import { rateOf, residentMb, table } from './measure.ts'
-import { ofOneWorker } from './parts/worker.ts'
+import { FOREVER, job, ofOneWorker, SMALL, succeed } from './parts/worker.ts'
 
 const CALLS = Number(process.env.BENCH_CALLS ?? 1_000_000)
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 60)
 
-// biome-ignore lint/suspicious/noTemplateCurlyInString: a guest's program is text here
-const SMALL = 'export function main({ a, b }) { return { sum: a + b, text: `${a} and ${b}` } }'
 const PYTHON = 'def main(a, b):\n    return {"sum": a + b, "text": f"{a} and {b}"}'
-const FOREVER = 'export const main = () => { for (;;) {} }'
-
-const job = (code: string, input: unknown, more: Partial<Job> = {}): Job => ({
-  language: 'javascript',
-  code,
-  entry_point: 'main',
-  input,
-  tenant: 'bench',
-  timeout_ms: 5000,
-  memory_mb: 64,
-  ...more,
-})
 const small = (sandbox: Sandbox) => succeed(sandbox, job(SMALL, { a: 1, b: 2 }))
-
-async function succeed(sandbox: Sandbox, one: Job): Promise<void> {
-  const verdict = await sandbox.run(one)
-  if (verdict.status === 'error') throw new Error(JSON.stringify(verdict.error))
-}
 
 type Mark = [what: string, reached: string, mark: string, passed: boolean]
 const marks: Mark[] = []

@@ -2,33 +2,14 @@
  *  and in plain Node; a worker's start and memory; and what a victim feels of eight attackers. */
 
 import { readFile } from 'node:fs/promises'
-import { type Job, openSandbox, type Sandbox } from '../server/src/sandbox/sandbox.ts'
+import { openSandbox } from '../server/src/sandbox/sandbox.ts'
 import { rateOf, residentMb, table } from './measure.ts'
-import { ofOneWorker } from './parts/worker.ts'
+import { FOREVER, job, ofOneWorker, SMALL, succeed } from './parts/worker.ts'
 
-// biome-ignore lint/suspicious/noTemplateCurlyInString: a guest's program is text here
-const SMALL = 'export function main({ a, b }) { return { sum: a + b, text: `${a} and ${b}` } }'
 const FIB = 'const fib = (n) => (n < 2 ? n : fib(n - 1) + fib(n - 2))\nexport const main = ({ n }) => fib(n)'
-const FOREVER = 'export const main = () => { for (;;) {} }'
 
 const small = ({ a, b }: { a: number; b: number }) => ({ sum: a + b, text: `${a} and ${b}` })
 const fib = (n: number): number => (n < 2 ? n : fib(n - 1) + fib(n - 2))
-
-const job = (code: string, input: unknown, more: Partial<Job> = {}): Job => ({
-  language: 'javascript',
-  code,
-  entry_point: 'main',
-  input,
-  tenant: 'bench',
-  timeout_ms: 5000,
-  memory_mb: 64,
-  ...more,
-})
-
-async function succeed(sandbox: Sandbox, one: Job): Promise<void> {
-  const verdict = await sandbox.run(one)
-  if (verdict.status === 'error') throw new Error(JSON.stringify(verdict.error))
-}
 
 const began = performance.now()
 const sandbox = await openSandbox({ workers: 2 })
