@@ -320,6 +320,7 @@ test('topics are embedded by a provider’s model, which is paid for, and withou
   await guard(organization, { rule, action: 'block', side: 'input' })
   const before = records.length
   assert.equal((await post(organization, chat, echo('flowers'))).status, 200)
+  await gateway.settings.update({ retention_days: 7 })
   assert.equal((await post(organization, chat, echo('my gun'))).status, 400)
   assert.equal(upstream.got.length, 3, 'the examples are embedded once')
   const paid = records.slice(before).filter(({ mouth }) => mouth === 'embeddings')

@@ -29,10 +29,14 @@ export type Means = {
   run(component_id: string, input: { text: string; side: Side }, asking: Asking): Promise<unknown>
 }
 
-export function wholeRuleOf(guardrail: Guardrail, means: Means): WholeRule | undefined {
+/** Keeps what was asked under this name, as long as it was not asked in vain. */
+export type Keep<Value> = (name: string, ask: () => Promise<Value>) => Promise<Value>
+
+/** `keep` is for the vectors of the examples of topics, which change with the rule and with its model alone. */
+export function wholeRuleOf(guardrail: Guardrail, means: Means, keep: Keep<number[][]>): WholeRule | undefined {
   const { rule } = guardrail
   if (rule.type === 'json_schema') return { guardrail, look: formOf(rule) }
-  if (rule.type === 'topics') return { guardrail, look: topicsOf(rule, means) }
+  if (rule.type === 'topics') return { guardrail, look: topicsOf(rule, means, keep) }
   if (rule.type === 'code_block') return { guardrail, look: codeOf(guardrail, rule.component_id, means) }
   return undefined
 }
@@ -60,7 +64,11 @@ const BATCH = 64
 const TURN = 16
 const HASH_MODEL = 'flow/hash-embedding-384'
 
-function topicsOf({ topics, threshold, model }: RuleOf<'topics'>, means: Means): WholeRule['look'] {
+function topicsOf(
+  { topics, threshold, model }: RuleOf<'topics'>,
+  means: Means,
+  keep: Keep<number[][]>,
+): WholeRule['look'] {
   const vectorsOf = async (texts: string[], asking: Asking): Promise<number[][]> => {
     const vectors: number[][] = []
     const step = model === HASH_MODEL ? TURN : BATCH
@@ -71,22 +79,13 @@ function topicsOf({ topics, threshold, model }: RuleOf<'topics'>, means: Means):
     }
     return vectors
   }
-  let known: Promise<number[][]> | undefined
-  const examplesOf = (asking: Asking): Promise<number[][]> => {
-    known ??= vectorsOf(
-      topics.flatMap(({ examples }) => examples),
-      asking,
-    ).catch((thrown: unknown) => {
-      known = undefined
-      throw thrown
-    })
-    return known
-  }
+  const said = topics.flatMap(({ examples }) => examples)
+  const name = JSON.stringify([model, said])
   return async ({ texts }, _side, asking) => {
     const pieces = [...new Set(texts.flatMap(piecesOf))]
     if (pieces.length > PIECES_MAX) throw new TooLong()
     if (pieces.length === 0) return { is_found: false }
-    const examples = await examplesOf(asking)
+    const examples = await keep(name, () => vectorsOf(said, asking))
     const vectors = await vectorsOf(pieces, asking)
     return { is_found: vectors.some((vector) => examples.some((example) => cosine(vector, example) >= threshold)) }
   }
