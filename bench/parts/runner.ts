@@ -8,9 +8,10 @@ import pg from 'pg'
 import { PgBoss } from 'pg-boss'
 import * as components from '../../server/src/components/components.ts'
 import { readConfig } from '../../server/src/config.ts'
-import { type Context, contextOf } from '../../server/src/context.ts'
+import { type Context, contextOf, within } from '../../server/src/context.ts'
 import { connect } from '../../server/src/db/connect.ts'
-import { sql } from '../../server/src/db/db.ts'
+import { type Db, sql } from '../../server/src/db/db.ts'
+import { sharedTransactions } from '../../server/src/db/group-commit.ts'
 import { createFirstOrganization } from '../../server/src/organizations/first.ts'
 import { openPlatform } from '../../server/src/platform.ts'
 import { untilEnded } from '../../server/src/workflows/live.ts'
@@ -25,6 +26,7 @@ const WAIT_SECONDS = 86_400
 const config = readConfig()
 const database = await connect({ ...config, directory: config.data_directory, pool_max: config.database_pool })
 const platform = await openPlatform(config, { database })
+const share = sharedTransactions(database)
 const signal = new AbortController().signal
 let ctx: Context | undefined
 
@@ -41,11 +43,8 @@ function entered(): Context {
 
 function request<Result>(work: (inside: Context) => Promise<Result>): Promise<Result> {
   const outside = entered()
-  return outside.db.tx((db) => {
-    const inside = { ...outside, db, now: platform.clock.now().toISOString() }
-    inside.start = (run, input, options) => platform.engine.start(inside, run, input, options)
-    return work(inside)
-  })
+  const inside = (db: Db) => work(Object.assign(within(outside, db), { now: platform.clock.now().toISOString() }))
+  return share(outside.organization_id, inside, 0)
 }
 
 // ---- what there is to run

@@ -24,6 +24,7 @@ const rows = [
 const sideDoors: Record<string, string> = {
   'db/db.ts': 'the shape of the database, without an engine',
   'db/page.ts': 'the one way to read a page',
+  'db/group-commit.ts': 'many writes in one transaction',
   'db/boss.ts': 'the queue library, in a transaction of ours',
   'db/connect.ts': 'opens either engine',
   'db/faults.ts': 'what the database throws',

@@ -2,7 +2,7 @@
 
 import type { AuditEvent, AuditFilters } from '@flow/contract/audit'
 import type { ListParameters, Page } from '@flow/contract/common'
-import { type Db, json, raw, type Sql, sql } from '../db/db.ts'
+import { type Db, type Gathered, json, raw, type Sql, sql } from '../db/db.ts'
 import { page } from '../db/page.ts'
 
 export type Tenant = { db: Db; organization_id: string }
@@ -11,18 +11,29 @@ const columns =
   raw(`e.event_id, e.event_type, e."timestamp", e.actor, e.actor_kind, e.actor_name, e.user_id, e.actor_ip,
   e.resource_type, e.resource_id, e.action, e.outcome, e.metadata, e.workspace_id, e.request_id`)
 
-/** The event and its place in the queue for the chain, in one statement. */
-export const insert = (at: Tenant, event: AuditEvent): Promise<void> =>
-  at.db.send(sql`
+/** The event and its place in the queue for the chain. */
+export const insert = ({ db, organization_id }: Tenant, event: AuditEvent): Promise<void> =>
+  db.gather(insertAll, { organization_id, event })
+
+const insertAll: Gathered<{ organization_id: string; event: AuditEvent }, void> = async (db, all) => {
+  const each = <Value>(pick: (event: AuditEvent) => Value) => all.map(({ event }) => pick(event))
+  await db.send(sql`
     with noted as (
-      insert into audit_events (event_id, organization_id, workspace_id, event_type, "timestamp", actor, actor_kind,
+      insert into audit_events (organization_id, event_id, workspace_id, event_type, "timestamp", actor, actor_kind,
         actor_name, user_id, actor_ip, resource_type, resource_id, action, outcome, request_id, metadata)
-      values (${event.event_id}, ${at.organization_id}, ${event.workspace_id}, ${event.event_type}, ${event.timestamp},
-        ${event.actor}, ${event.actor_kind}, ${event.actor_name}, ${event.user_id}, ${event.actor_ip},
-        ${event.resource_type}, ${event.resource_id}, ${event.action}, ${event.outcome}, ${event.request_id},
-        ${json(event.metadata)})
+      select * from unnest(${all.map(({ organization_id }) => organization_id)}::uuid[],
+        ${each(({ event_id }) => event_id)}::uuid[], ${each(({ workspace_id }) => workspace_id)}::uuid[],
+        ${each(({ event_type }) => event_type)}::text[], ${each(({ timestamp }) => timestamp)}::timestamptz[],
+        ${each(({ actor }) => actor)}::text[], ${each(({ actor_kind }) => actor_kind)}::text[],
+        ${each(({ actor_name }) => actor_name)}::text[], ${each(({ user_id }) => user_id)}::uuid[],
+        ${each(({ actor_ip }) => actor_ip)}::text[], ${each(({ resource_type }) => resource_type)}::text[],
+        ${each(({ resource_id }) => resource_id)}::text[], ${each(({ action }) => action)}::text[],
+        ${each(({ outcome }) => outcome)}::text[], ${each(({ request_id }) => request_id)}::text[],
+        ${each(({ metadata }) => json(metadata))}::jsonb[])
       returning organization_id, event_id)
     insert into audit_pending (organization_id, event_id) select organization_id, event_id from noted`)
+  return all.map(() => undefined)
+}
 
 function conditions(at: Tenant, filters: AuditFilters): [Sql, ...Sql[]] {
   const { event_type, actor, resource_type, resource_id, action, outcome, workspace_id, from, to } = filters

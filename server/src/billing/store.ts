@@ -13,7 +13,7 @@ import type {
 import type { Page } from '@flow/contract/common'
 import type { Parsed } from '@flow/contract/operation'
 import type { z } from 'zod'
-import { type Db, json, raw, type Sql, sql } from '../db/db.ts'
+import { asOne, type Db, json, raw, type Sql, sql } from '../db/db.ts'
 import { page } from '../db/page.ts'
 import type { Line, Usage } from './billing.ts'
 
@@ -114,11 +114,15 @@ export const totals = (at: Tenant, month: string): Promise<Totals> =>
     where s.organization_id = ${at.organization_id}`)
 
 /** Whether the budget of the month is used up. Without a budget it never is. */
-export const overBudget = (at: Tenant, month: string): Promise<{ over: boolean } | undefined> =>
-  at.db.maybe(sql`
+export const overBudget = ({ db, organization_id }: Tenant, month: string): Promise<{ over: boolean } | undefined> =>
+  db.gather(overBudgetOnce, { organization_id, month })
+
+const overBudgetOnce = asOne((db: Db, { organization_id, month }: { organization_id: string; month: string }) =>
+  db.maybe<{ over: boolean }>(sql`
     select coalesce(sum(t.nanocredits), 0) >= b.nanocredits as over
     from budgets b left join ledger_totals t on t.organization_id = b.organization_id and t.month = ${month}::date
-    where b.organization_id = ${at.organization_id} group by b.nanocredits`)
+    where b.organization_id = ${organization_id} group by b.nanocredits`),
+)
 
 export const setBudget = (at: Tenant, nanocredits: number, now: string): Promise<number> =>
   at.db.run(sql`

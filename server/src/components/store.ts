@@ -4,7 +4,7 @@ import type { Page } from '@flow/contract/common'
 import type { Component, ComponentType, ComponentVersion, components } from '@flow/contract/components'
 import type { Parsed } from '@flow/contract/operation'
 import type { Scope } from '../context.ts'
-import { join, json, raw, type Sql, sql } from '../db/db.ts'
+import { asOne, type Db, join, json, raw, type Sql, sql } from '../db/db.ts'
 import { matching, page } from '../db/page.ts'
 
 const columns = raw(`c.id, c.type, c.name, c.slug, c.description, c.tags, c.status, c.version, c.published_version,
@@ -36,16 +36,23 @@ export const list = (at: Scope, input: Parsed<(typeof components)['list']>): Pro
   })
 
 /** For whoever has a role in some solutions alone: what is in those. */
-export const reached = ({ solution_ids }: Scope, component_id: Sql = sql`c.id`): Sql[] =>
+export const reached = ({ solution_ids }: Pick<Scope, 'solution_ids'>, component_id: Sql = sql`c.id`): Sql[] =>
   solution_ids
     ? [
         sql`${component_id} in (select sc.component_id from solution_components sc
           where sc.solution_id in (select flow_solutions_reached(${solution_ids}::uuid[])))`,
       ]
     : []
-const whose = (at: Scope): Sql => join([sql`c.workspace_id = ${at.workspace_id}`, ...reached(at)], ' and ')
+/** Where it is looked, and for whom. */
+type Place = Omit<Scope, 'db'>
+const placeOf = ({ organization_id, workspace_id, solution_ids }: Scope): Place => ({
+  organization_id,
+  workspace_id,
+  ...(solution_ids && { solution_ids }),
+})
+const whose = (at: Place): Sql => join([sql`c.workspace_id = ${at.workspace_id}`, ...reached(at)], ' and ')
 /** What can be referred to: what is in the solutions, and what that refers to already. */
-const known = (at: Scope): Sql =>
+const known = (at: Place): Sql =>
   at.solution_ids
     ? sql`c.workspace_id = ${at.workspace_id} and c.id in (
         select flow_components_used(array(select flow_solutions_reached(${at.solution_ids}::uuid[]))))`
@@ -76,7 +83,11 @@ export const insert = (at: Scope, made: New): Promise<Component | undefined> =>
     returning ${columns}`)
 
 export const find = (at: Scope, id: string): Promise<Component | undefined> =>
-  at.db.maybe<Component>(sql`select ${columns} from components c where c.id = ${id} and ${whose(at)}`)
+  at.db.gather(findOnce, { id, ...placeOf(at) })
+
+const findOnce = asOne((db: Db, { id, ...at }: Place & { id: string }) =>
+  db.maybe<Component>(sql`select ${columns} from components c where c.id = ${id} and ${whose(at)}`),
+)
 
 /** Locks the component: two changes of one component come one after the other. */
 export const findForUpdate = (at: Scope, id: string): Promise<Component | undefined> =>
@@ -96,10 +107,15 @@ export const slugsLike = (at: Scope, slugs: string[]): Promise<{ slug: string }[
 
 /** By id or by slug; a slug can look like an id, an id wins. */
 export const findByRef = (at: Scope, ref: string, types: readonly ComponentType[]): Promise<Component | undefined> =>
-  at.db.maybe<Component>(sql`
+  at.db.gather(findByRefOnce, { ref, types, ...placeOf(at) })
+
+type Named = { ref: string; types: readonly ComponentType[] }
+const findByRefOnce = asOne((db: Db, { ref, types, ...at }: Place & Named) =>
+  db.maybe<Component>(sql`
     select ${columns} from components c
     where ${known(at)} and c.type = any(${[...types]}::text[]) and (c.id::text = ${ref} or c.slug = ${ref})
-    order by c.id::text = ${ref} desc limit 1`)
+    order by c.id::text = ${ref} desc limit 1`),
+)
 
 /** Where a code block of the organization is. */
 export async function workspaceOf(at: Pick<Scope, 'db' | 'organization_id'>, id: string): Promise<string | undefined> {
@@ -165,9 +181,14 @@ export const insertVersion = (at: Scope, made: NewVersion): Promise<ComponentVer
     returning ${versionColumns}`)
 
 export const findVersion = (at: Scope, component_id: string, version: string): Promise<ComponentVersion | undefined> =>
-  at.db.maybe<ComponentVersion>(sql`
+  at.db.gather(findVersionOnce, { component_id, version, organization_id: at.organization_id })
+
+type VersionOf = { component_id: string; version: string; organization_id: string }
+const findVersionOnce = asOne((db: Db, { component_id, version, organization_id }: VersionOf) =>
+  db.maybe<ComponentVersion>(sql`
     select ${versionColumns} from component_versions v
-    where v.component_id = ${component_id} and v.version = ${version} and v.organization_id = ${at.organization_id}`)
+    where v.component_id = ${component_id} and v.version = ${version} and v.organization_id = ${organization_id}`),
+)
 
 export const publishVersion = (at: Scope, id: string, changelog: string): Promise<ComponentVersion> =>
   at.db.one<ComponentVersion>(sql`

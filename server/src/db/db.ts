@@ -28,11 +28,17 @@ export interface Db {
   /** Tells whoever listens to the channel, in every replica, when the transaction has committed; outside of one at
    *  once. It may be lost with the process: what is told must also be found by who looks. */
   tell(channel: string, payload: string): void
+  /** Asks together what is asked of this handle by the same function in one turn of the loop, mostly by several requests
+   *  that share a transaction: `ask` gets all the items and gives an answer for each, in their order. */
+  gather<Item, Answer>(ask: Gathered<Item, Answer>, item: Item): Promise<Answer>
   /** Calls `heard` when the transaction has ended, with whether it is known to have committed; outside of one at once. */
   whenOver(heard: (isCommitted: boolean) => void): void
 }
 
+export type Gathered<Item, Answer> = (db: Db, items: Item[]) => Promise<Answer[]>
+
 export { DatabaseFault, DatabaseUnavailable } from './faults.ts'
+export { asOne } from './gathering.ts'
 export { texts } from './values.ts'
 
 export type TransactionOptions = { isolation?: 'read committed' | 'repeatable read' }

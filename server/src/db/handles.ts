@@ -1,21 +1,30 @@
 /** The handles of db.ts on top of an adapter: tenants, rows, transactions and savepoints, once for both. */
 
+import { LRUCache } from 'lru-cache'
 import { type Adapter, type Answer, PLATFORM, type Session, type Tenant } from './adapter.ts'
 import { bindSession, bossDatabase } from './boss.ts'
 import type { Database, Db, Sql, TransactionOptions } from './db.ts'
 import { DatabaseFault } from './faults.ts'
+import { Gathering } from './gathering.ts'
 import type { Note } from './teller.ts'
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
+/** Handles that are kept, so that those who ask for the same one can ask together. */
+const KEPT = 1000
+
 export function openDatabase(adapter: Adapter): Database {
+  const known = new LRUCache<string, Db>({ max: KEPT })
   return {
     mode: adapter.mode,
     durability: adapter.durability,
     of(organization_id) {
       // The tenant of the platform is a word of its own: nothing else than an id may get here.
       if (!uuid.test(organization_id)) throw new Error(`"${organization_id}" is not the id of an organization`)
-      return free(adapter, organization_id.toLowerCase())
+      const tenant = organization_id.toLowerCase()
+      const db = known.get(tenant) ?? free(adapter, tenant)
+      known.set(tenant, db)
+      return db
     },
     platform: free(adapter, PLATFORM),
     listen: (channel, heard, gap) => adapter.listen(channel, heard, gap),
@@ -27,7 +36,8 @@ export function openDatabase(adapter: Adapter): Database {
 
 /** The handle outside of a transaction: each statement is one. */
 function free(adapter: Adapter, tenant: Tenant): Db {
-  return {
+  const gathering = new Gathering(() => db)
+  const db: Db = {
     ...rows((statement) => adapter.once(tenant, statement)),
     send: async (statement) => void (await adapter.once(tenant, statement)),
     async tx(work, options) {
@@ -43,8 +53,10 @@ function free(adapter: Adapter, tenant: Tenant): Db {
       }
     },
     tell: (channel, payload) => adapter.tell([{ channel, payload }]),
+    gather: (ask, item) => gathering.add(ask, item),
     whenOver: (heard) => heard(true),
   }
+  return db
 }
 
 async function transaction<Result>(
@@ -62,6 +74,7 @@ async function transaction<Result>(
   try {
     const result = await work(scope.db)
     await begun
+    scope.flush()
     scope.end()
     const [[committed]] = await Promise.all([session.finish('commit'), scope.sent()])
     if (committed?.command === 'ROLLBACK') throw lost()
@@ -99,6 +112,7 @@ class Scope {
   #depth: number
   #inner: Scope | undefined
   #hasEnded = false
+  readonly #gathering = new Gathering(() => this.db)
 
   constructor(session: Session, depth: number, after: Aftermath) {
     this.#session = session
@@ -121,6 +135,10 @@ class Scope {
         this.#guard()
         this.#after.told.push({ channel, payload })
       },
+      gather: (ask, item) => {
+        this.#guard()
+        return this.#gathering.add(ask, item)
+      },
       whenOver: (heard) => {
         this.#guard()
         this.#after.hearing.push(heard)
@@ -130,6 +148,11 @@ class Scope {
       this.#guard()
       return session
     })
+  }
+
+  /** What has been gathered is asked now, as nothing is after this. */
+  flush(): void {
+    this.#gathering.flush()
   }
 
   /** Rejects when something that was sent has failed. */
@@ -145,6 +168,7 @@ class Scope {
   async #savepoint<Result>(work: (db: Db) => Promise<Result>, options: TransactionOptions = {}): Promise<Result> {
     this.#guard()
     if (options.isolation) throw new Error('a transaction within a transaction has the isolation of the outer one')
+    this.flush()
     const name = `s${this.#depth}`
     const after = new Aftermath()
     const inner = new Scope(this.#session, this.#depth + 1, after)
@@ -154,6 +178,7 @@ class Scope {
     try {
       const result = await work(inner.db)
       await begun
+      inner.flush()
       inner.end()
       await Promise.all([inner.sent(), this.#session.script(`release savepoint ${name}`)])
       this.#after.take(after)
@@ -174,7 +199,7 @@ class Scope {
   }
 }
 
-function rows(query: (statement: Sql) => Promise<Answer>): Omit<Db, 'tx' | 'tell' | 'whenOver' | 'send'> {
+function rows(query: (statement: Sql) => Promise<Answer>): Pick<Db, 'many' | 'one' | 'maybe' | 'run'> {
   const ask = async (statement: Sql) => {
     try {
       return await query(statement)

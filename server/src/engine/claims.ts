@@ -2,7 +2,7 @@
  *  the name of a run proves in the same statement that the claim is still theirs (`owned`), so a process that was
  *  stopped and goes on can overwrite nothing of its successor. */
 
-import { type Db, json, presenceLock, raw, type Sql, sql } from '../db/db.ts'
+import { type Db, type Gathered, json, presenceLock, raw, type Sql, sql } from '../db/db.ts'
 import type { Claimed, Delivery, Lane } from './queue.ts'
 
 export type ClaimRow = { run_id: string; token: number } & Claimed
@@ -26,14 +26,21 @@ export const claim = (db: Db, replica_id: string, lane: Lane, run_ids: string[],
     on conflict (run_id) do update set poked = true
     returning c.run_id, c.token, c.replica_id, (c.xmax = 0) as is_new`)
 
-/** Claims a run that nobody else can know of yet, with the job that its process would leave behind. Nothing, when the
- *  replica does not count as alive. Of others it would wait here for who holds their claim, and they perhaps for us. */
-export const claimAtOnce = (db: Db, replica_id: string, job: Delivery) =>
-  db.maybe<{ token: number }>(sql`
+/** Claims runs that nobody else can know of yet, each with the job that its process would leave behind. No token where
+ *  the replica does not count as alive. Of others it would wait here for who holds their claim, and they perhaps for us. */
+export const claimAtOnce: Gathered<{ replica_id: string; job: Delivery }, number | undefined> = async (db, all) => {
+  const rows = await db.many<{ run_id: string; token: number }>(sql`
     insert into engine_claims (run_id, replica_id, token, lane, job_id, job)
-    select ${job.message.run_id}, id, nextval('engine_tokens'), ${job.lane}, ${job.message.run_id}, ${json(job)}
-    from engine_replicas where id = ${replica_id} and seen_at > '-infinity' for key share
-    returning token`)
+    select t.run_id, r.id, nextval('engine_tokens'), t.lane, t.run_id, t.job::jsonb
+    from engine_replicas r
+    join unnest(${all.map(({ replica_id }) => replica_id)}::uuid[], ${all.map(({ job }) => job.message.run_id)}::uuid[],
+      ${all.map(({ job }) => job.lane)}::text[], ${all.map(({ job }) => json(job))}::text[])
+      as t (replica_id, run_id, lane, job) on t.replica_id = r.id
+    where r.seen_at > '-infinity' for key share of r
+    returning run_id, token`)
+  const tokens = new Map(rows.map(({ run_id, token }) => [run_id, token]))
+  return all.map(({ job }) => tokens.get(job.message.run_id))
+}
 
 /** Lets go of those that nobody has poked in the meantime; the others are told apart by being missing here. */
 export const release = (db: Db, run_ids: string[], tokens: number[]) =>

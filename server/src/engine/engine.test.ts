@@ -269,7 +269,7 @@ test('what was claimed at once and is attended to by nobody goes into the queue,
   const job: Delivery = { lane: 'executions', message, retry: atOnce.retry }
   // As a commit leaves it whose answer was lost.
   const { id } = await database.platform.one<{ id: string }>(sql`select id from engine_replicas`)
-  assert.ok(await claimAtOnce(database.platform, id, job))
+  assert.ok(await database.platform.gather(claimAtOnce, { replica_id: id, job }))
 
   await until(() => called('at once').length === 2)
   assert.deepEqual(called('at once')[1], ['frank', 1, true])
@@ -343,7 +343,7 @@ test('a process that stands still in the middle of a claim is given up all the s
   const before = called('counts').length
   await database.platform.tx(async (db) => {
     const job: Delivery = { lane: 'executions', message, retry: counts.retry }
-    await database.platform.tx((other) => claimAtOnce(other, replica_id, job))
+    await database.platform.tx((other) => other.gather(claimAtOnce, { replica_id, job }))
     await db.one(sql`select id from engine_replicas where id = ${replica_id} for key share`)
     await until(() => called('counts').length > before)
     assert.equal((await replicas()).length, 2)

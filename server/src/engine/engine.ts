@@ -21,7 +21,6 @@ import { openReplica } from './replicas.ts'
 import { type Claim, type Outcome, openWorker } from './worker.ts'
 
 export { owned } from './claims.ts'
-export { type GroupCommit, groupCommit } from './group-commit.ts'
 export type { Claim, Outcome } from './worker.ts'
 
 /** What the function of a run gets: the context of whoever started it, and the hold on the run. */

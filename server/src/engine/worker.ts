@@ -4,9 +4,9 @@
 import type { Logger } from 'pino'
 import { type Actor, type Clock, contextOf, type Platform } from '../context.ts'
 import type { Database, Db } from '../db/db.ts'
+import { groupCommit } from '../db/group-commit.ts'
 import * as claims from './claims.ts'
 import type { Run, RunContext } from './engine.ts'
-import { groupCommit } from './group-commit.ts'
 import { openPlaces, SHARED } from './places.ts'
 import { type Delivery, type Job, type Lane, lanes, type Queue } from './queue.ts'
 import type { Replica } from './replicas.ts'
@@ -119,7 +119,7 @@ export function openWorker({ database, log, clock, queue, replica, runOf }: Part
       else if (taking.get(lane)?.has_more) void fill(lane)
     })
     arrived = places.promise(workspace_id)
-    token = (await claims.claimAtOnce(db, replica_id, delivery))?.token
+    token = await db.gather(claims.claimAtOnce, { replica_id, job: delivery })
     return token !== undefined
   }
 

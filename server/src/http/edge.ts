@@ -4,15 +4,15 @@
  *  The order of a request: matched → let in (who, rate, scope, permission) → read → begun (one transaction for a
  *  write, with the idempotency key and `If-Match` in it) → done → noted → answered, or refused. */
 
-import type { Domain, Operation, Output, Parsed } from '@flow/contract/operation'
+import type { Domain } from '@flow/contract/operation'
 import { statusOf } from '@flow/contract/operation'
 import { Hono } from 'hono'
 import type { Logger } from 'pino'
 import { z } from 'zod'
-import type { Redirect } from '../answer.ts'
 import type { Actor, Context, Platform, PublicContext } from '../context.ts'
 import { contextOf, newId, within } from '../context.ts'
 import type { Db } from '../db/db.ts'
+import { type Share, sharedTransactions } from '../db/group-commit.ts'
 import { Failure, forbidden, unauthenticated } from '../failure.ts'
 import { addressOf, peerOf } from './address.ts'
 import { answerOf, isRepresentation, pathOfShown, waitOf } from './answer.ts'
@@ -23,7 +23,7 @@ import type { Metrics } from './metrics.ts'
 import { type AuditNote, noteOf } from './note.ts'
 import { problemOf, problemResponse, sqlState } from './problem.ts'
 import { BODY_BYTES_MAX, type Body, readBody, readInput } from './read.ts'
-import type { StreamEvent } from './stream.ts'
+import type { Room, Served, Ways } from './served.ts'
 
 /** What the edge needs of the rooms above it. */
 export type Doors = {
@@ -38,42 +38,6 @@ export type Doors = {
 
 export type Credentials = { api_key?: string; bearer?: string; address: string }
 
-type ContextOf<O extends Operation> = O extends { permission: 'public' } ? PublicContext : Context
-type AnswerOf<O extends Operation> = O extends { streams: true }
-  ? Promise<AsyncIterable<StreamEvent>>
-  : O extends { downloads: string }
-    ? AsyncIterable<string> | Promise<AsyncIterable<string>>
-    : Promise<Output<O> | (O extends { permission: 'public' } ? Redirect : never)>
-
-/** A room: one function for each operation of its domain, under the same name. */
-export type Room<D extends Domain> = {
-  [Name in keyof D]: (ctx: ContextOf<D[Name]>, input: Parsed<D[Name]>, prepared: never) => AnswerOf<D[Name]>
-}
-
-export type Served = {
-  domain: string
-  name: string
-  operation: Operation
-  schema: z.ZodType
-  call: (ctx: Context, input: unknown, prepared?: unknown) => unknown
-  own_transactions: boolean
-  /** The answer is what a GET of the thing would answer now, so that it carries the thing's tag. */
-  is_representation: boolean
-  prepare?: (ctx: Context, input: unknown) => Promise<unknown>
-  wait?: (ctx: Context, answer: unknown) => Promise<unknown>
-}
-
-/** What a room says of its operations besides. */
-type Ways<D extends Domain> = {
-  /** Those that open their own transactions, because they wait for something while they work. */
-  own_transactions?: readonly (keyof D)[]
-  /** What takes its time and writes nothing that anybody else sees: it is done before the transaction begins, and what
-   *  it gives is handed to the operation. */
-  prepares?: { [Name in keyof D]?: (ctx: Context, input: Parsed<D[Name]>) => Promise<unknown> }
-  /** What is waited for after the commit, for an answer given now or replayed: the answer in the end. */
-  waits?: { [Name in keyof D]?: (ctx: Context, answer: Output<D[Name]>) => Promise<Output<D[Name]>> }
-}
-
 export type Edge = {
   app: Hono
   serve<D extends Domain>(name: string, domain: D, room: Room<D>, more?: Ways<D>): void
@@ -83,8 +47,13 @@ export type Edge = {
   open(): void
 }
 
+/** What the edge works with. */
+type House = { platform: Platform; doors: Doors; limits: Limits; share: Share }
+
 type Asked = {
   served: Served
+  /** What else the path serves. */
+  methods: Map<string, Served>
   request: Request
   url: URL
   params: Record<string, string>
@@ -99,13 +68,14 @@ type Asked = {
 export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): Edge {
   const app = new Hono({ strict: true })
   const limits = openLimits(platform.config)
+  const house = { platform, doors, limits, share: sharedTransactions(platform.database) }
   const byPath = new Map<string, Map<string, Served>>()
 
   const serve: Edge['serve'] = (
     domain,
     operations,
     room,
-    { own_transactions = [], prepares = {}, waits = {} } = {},
+    { own_transactions = [], shares = [], prepares = {}, waits = {} } = {},
   ) => {
     for (const [name, operation] of Object.entries(operations)) {
       const methods = byPath.get(operation.path) ?? new Map<string, Served>()
@@ -119,6 +89,7 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
         schema,
         call,
         own_transactions: own_transactions.includes(name),
+        shares: shares.includes(name),
         is_representation: false,
         prepare: (prepares as Record<string, Served['prepare']>)[name],
         wait: (waits as Record<string, Served['wait']>)[name],
@@ -145,8 +116,19 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
       if (!served) throw new Failure('METHOD_NOT_ALLOWED', `This path answers ${allowed(methods)} only.`)
       const now = platform.clock.now().toISOString()
       const address = addressOf(request, peer, platform.config.trust_proxy)
-      asked = { served, request, url: new URL(request.url), params, request_id, address, now, headers: {}, log }
-      response = await answerAsked(asked, platform, doors, limits, methods)
+      asked = {
+        served,
+        methods,
+        request,
+        url: new URL(request.url),
+        params,
+        request_id,
+        address,
+        now,
+        headers: {},
+        log,
+      }
+      response = await answerAsked(asked, house)
     } catch (thrown) {
       response = problemResponse(problemOf(thrown, log), request, request_id)
       if (!served) response.headers.set('allow', allowed(methods))
@@ -191,13 +173,8 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
 const allowed = (methods: Map<string, Served>) =>
   [...methods.keys()].flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ')
 
-async function answerAsked(
-  asked: Asked,
-  platform: Platform,
-  doors: Doors,
-  limits: Limits,
-  methods: Map<string, Served>,
-): Promise<Response> {
+async function answerAsked(asked: Asked, house: House): Promise<Response> {
+  const { platform, doors, limits } = house
   const { operation } = asked.served
   if (operation.permission === 'public') {
     Object.assign(asked.headers, await limits.spend(asked.address, operation.rate ?? 'public'))
@@ -206,7 +183,7 @@ async function answerAsked(
     return answerOf(asked, await result, asked.request.signal, asked.log)
   }
 
-  const ctx = await letIn(asked, platform, doors, limits)
+  const ctx = await letIn(asked, house)
   try {
     const { input, body } = await read(asked)
     if (operation.method === 'GET' || asked.served.own_transactions) {
@@ -215,7 +192,7 @@ async function answerAsked(
       if (operation.method !== 'GET') await doors.note(ctx.db, noteOf(asked.served, ctx, input, result))
       return response
     }
-    return await write(asked, ctx, doors, methods, input, body)
+    return await write(asked, ctx, house, input, body)
   } catch (thrown) {
     if (operation.method !== 'GET') await noteRefusal(asked, ctx, doors, problemOf(thrown, ctx.log))
     throw thrown
@@ -223,7 +200,7 @@ async function answerAsked(
 }
 
 /** Who asks, how often, about which workspace, and whether they may. Nobody else in the system asks any of it. */
-async function letIn(asked: Asked, platform: Platform, doors: Doors, limits: Limits): Promise<Context> {
+async function letIn(asked: Asked, { platform, doors, limits }: House): Promise<Context> {
   const { request, params, address } = asked
   const { operation } = asked.served
   const { api_key, bearer } = credentialsOf(request)
@@ -277,8 +254,7 @@ async function read(asked: Asked): Promise<{ input: unknown; body: Body }> {
 async function write(
   asked: Asked,
   ctx: Context,
-  doors: Doors,
-  methods: Map<string, Served>,
+  { doors, share }: House,
   input: unknown,
   body: Body,
 ): Promise<Response> {
@@ -291,7 +267,7 @@ async function write(
     const inside = within(ctx, db)
     const before = key ? await recall(inside, key, request_hash) : undefined
     if (before) return { ...before, replayed: true }
-    if (if_match !== null) await precondition(if_match, inside, methods, asked)
+    if (if_match !== null) await precondition(if_match, inside, asked)
 
     const result = await served.call(inside, input, prepared)
     await doors.note(db, noteOf(asked.served, inside, input, result))
@@ -300,7 +276,9 @@ async function write(
     return { ...answer, replayed: false }
   }
   const isolation = if_match === null ? 'read committed' : 'repeatable read'
-  const done = await ctx.db.tx(work, { isolation }).catch((thrown: unknown) => {
+  const isShared = served.shares && if_match === null
+  const doing = isShared ? share(ctx.organization_id, work, body.text.length) : ctx.db.tx(work, { isolation })
+  const done = await doing.catch((thrown: unknown) => {
     // Under repeatable read, what was changed by somebody else since our reading refuses our writing.
     if (if_match !== null && sqlState(thrown) === '40001') throw changed()
     throw thrown
@@ -323,8 +301,8 @@ const changed = () =>
   new Failure('PRECONDITION_FAILED', 'It has changed since you read it. Read it again, then repeat the change.')
 
 /** `If-Match` against the representation that a GET of the same path answers, read in the same transaction. */
-async function precondition(if_match: string, ctx: Context, methods: Map<string, Served>, asked: Asked): Promise<void> {
-  const reader = methods.get('GET')
+async function precondition(if_match: string, ctx: Context, asked: Asked): Promise<void> {
+  const reader = asked.methods.get('GET')
   if (!reader?.operation.output) return
   const result = await reader.call(
     ctx,

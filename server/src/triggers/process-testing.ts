@@ -45,6 +45,7 @@ if (import.meta.main) {
     tx: (work, options) => db.tx((inner) => work(bound(inner)), options),
     tell: db.tell,
     whenOver: db.whenOver,
+    gather: (ask, item) => ask(watched(db), [item]).then(([answer]) => answer as never),
   })
   // The queue library finds its session by the handle itself, so the handle is watched in place.
   const bound = (db: Db): Db => Object.assign(db, watched({ ...db }))

@@ -80,7 +80,7 @@ export async function* follow(of: Followed, after: number): AsyncGenerator<store
     }
     // For whoever comes after the last event. It may have come between the two looks, so there is a third.
     if (events.length === 0 && isOver) return
-    if (events.length === 0) isOver = await store.hasEnded(db, execution_id)
+    if (events.length === 0) isOver = await db.gather(store.hasEnded, execution_id)
     if (events.length < PAGE && !isOver) await next
   }
 }
@@ -94,7 +94,7 @@ export async function untilEnded(of: Followed, seconds: number): Promise<void> {
   for (;;) {
     const left = until - performance.now()
     const next = news(`${execution_id}.`, Math.max(0, Math.min(LOOK_MS, left)), signal)
-    if (left <= 0 || signal.aborted || (await store.hasEnded(db, execution_id))) return
+    if (left <= 0 || signal.aborted || (await db.gather(store.hasEnded, execution_id))) return
     if ((await next) === 'told') return
   }
 }

@@ -4,7 +4,7 @@
 import type { Execution, ExecutionError, ExecutionStatus } from '@flow/contract/workflows'
 import type { Rights } from '../asking.ts'
 import type { Scope } from '../context.ts'
-import { type Db, json, raw, sql } from '../db/db.ts'
+import { type Db, type Gathered, json, raw, sql } from '../db/db.ts'
 import { ring } from '../events/events.ts'
 import { cancellation } from './announcements.ts'
 import type { InputFrom } from './rules.ts'
@@ -144,9 +144,12 @@ export async function openAttempt(db: Db, execution_id: string, node_id: string)
   return row.status === 'retrying' ? row.attempt + 1 : row.attempt
 }
 
-export const hasEnded = async (db: Db, id: string): Promise<boolean> => {
-  const row = await db.maybe<{ completed_at: string | null }>(sql`select completed_at from executions where id = ${id}`)
-  return row === undefined || row.completed_at !== null
+/** One that is gone has ended. */
+export const hasEnded: Gathered<string, boolean> = async (db, ids) => {
+  const rows = await db.many<{ id: string }>(sql`
+    select id from executions where id = any(${ids}::uuid[]) and completed_at is null`)
+  const running = new Set(rows.map(({ id }) => id))
+  return ids.map((id) => !running.has(id))
 }
 
 /** The workflows that an execution goes back to: its own, those of its parents, and whatever set those off. */
@@ -226,26 +229,56 @@ type Parent = {
 }
 
 /** An execution that waits for its turn, and its first event. */
-export const insert = (at: Scope & { now: string }, made: New): Promise<ExecutionRow> =>
-  at.db.one<ExecutionRow>(sql`
+export const insert = (
+  { db, organization_id, workspace_id, now }: Scope & { now: string },
+  made: New,
+): Promise<ExecutionRow> => db.gather(insertAll, { organization_id, workspace_id, now, ...made })
+
+type NewAt = New & Pick<Scope, 'organization_id' | 'workspace_id'> & { now: string }
+
+const insertAll: Gathered<NewAt, ExecutionRow> = async (db, all) => {
+  const each = <Value>(pick: (made: NewAt) => Value) => all.map(pick)
+  const rows = await db.many<ExecutionRow>(sql`
     with e as (
       insert into executions (id, organization_id, workspace_id, workflow_id, workflow_version, snapshot, status, input,
         trigger_type, trigger, event_depth, started_by, request_id, retry_of, created_at, parent_execution_id,
         parent_node_id, parent_attempt, on_parent_end, depth, priority, retention_days, concurrency_key, is_admitted,
         replay_id, rights_of, rights_key)
-      values (${made.id}, ${at.organization_id}, ${at.workspace_id}, ${made.workflow_id}, ${made.workflow_version},
-        ${made.snapshot}, 'queued', ${made.input}::json, ${made.trigger_type},
-        ${json(made.trigger)}, ${made.event_depth}, ${made.started_by}, ${made.request_id}, ${made.retry_of}, ${at.now},
-        ${made.parent?.execution_id ?? null}, ${made.parent?.node_id ?? null}, ${made.parent?.attempt ?? null},
-        ${made.parent?.on_parent_end ?? null}, ${made.depth}, ${made.priority}, ${made.retention_days},
-        ${made.concurrency_key}, ${made.concurrency_key === null}, ${made.replay_id},
-        ${made.rights?.user_id ?? null}, ${made.rights?.key_id ?? null})
+      select t.id, t.organization_id, t.workspace_id, t.workflow_id, t.workflow_version, t.snapshot, 'queued',
+        t.input::json, t.trigger_type, t.trigger::jsonb, t.event_depth, t.started_by, t.request_id, t.retry_of,
+        t.created_at, t.parent_execution_id, t.parent_node_id, t.parent_attempt, t.on_parent_end, t.depth, t.priority,
+        t.retention_days, t.concurrency_key, t.concurrency_key is null, t.replay_id, t.rights_of, t.rights_key
+      from unnest(
+        ${each((made) => made.id)}::uuid[], ${each((made) => made.organization_id)}::uuid[],
+        ${each((made) => made.workspace_id)}::uuid[], ${each((made) => made.workflow_id)}::uuid[],
+        ${each((made) => made.workflow_version)}::text[], ${each((made) => made.snapshot)}::text[],
+        ${each((made) => made.input)}::text[], ${each((made) => made.trigger_type)}::text[],
+        ${each((made) => json(made.trigger))}::text[], ${each((made) => made.event_depth)}::integer[],
+        ${each((made) => made.started_by)}::uuid[], ${each((made) => made.request_id)}::text[],
+        ${each((made) => made.retry_of)}::uuid[], ${each((made) => made.now)}::timestamptz[],
+        ${each((made) => made.parent?.execution_id ?? null)}::uuid[],
+        ${each((made) => made.parent?.node_id ?? null)}::text[],
+        ${each((made) => made.parent?.attempt ?? null)}::integer[],
+        ${each((made) => made.parent?.on_parent_end ?? null)}::text[], ${each((made) => made.depth)}::integer[],
+        ${each((made) => made.priority)}::integer[], ${each((made) => made.retention_days)}::integer[],
+        ${each((made) => made.concurrency_key)}::text[], ${each((made) => made.replay_id)}::uuid[],
+        ${each((made) => made.rights?.user_id ?? null)}::uuid[], ${each((made) => made.rights?.key_id ?? null)}::uuid[]
+      ) as t (id, organization_id, workspace_id, workflow_id, workflow_version, snapshot, input, trigger_type, trigger,
+        event_depth, started_by, request_id, retry_of, created_at, parent_execution_id, parent_node_id, parent_attempt,
+        on_parent_end, depth, priority, retention_days, concurrency_key, replay_id, rights_of, rights_key)
       returning *
     ), told as (
       insert into execution_events (organization_id, execution_id, seq, type, at)
       select organization_id, id, 1, 'execution.queued', created_at from e
     )
     select ${columns} from e`)
+  const byId = new Map(rows.map((row) => [row.id, row]))
+  return all.map(({ id }) => {
+    const row = byId.get(id)
+    if (!row) throw new Error(`the execution ${id} was not written`)
+    return row
+  })
+}
 
 /** Only one transaction counts a line at a time. */
 export const holdLine = (at: Scope, workflow_id: string, key: string): Promise<number> =>

@@ -38,6 +38,9 @@ export * as replays from './replays.ts'
 export { startRetention } from './retention.ts'
 export { causesOf } from './store.ts'
 
+/** Executions are asked for by many at a time. */
+export const shares = ['execute'] as const
+
 type Ops = typeof contract
 
 defineRun({ ...executing, work: (ctx, { execution_id }) => interpret(ctx, execution_id) })
