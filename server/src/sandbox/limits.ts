@@ -96,7 +96,7 @@ export const keeping = {
   templates_bytes: 32 * MiB,
   template_bytes_max: 2 * MiB,
   /** What a run may allocate before its memory grows. More of it costs every call the time to wipe it. */
-  room_bytes: 512 * KiB,
+  room_bytes: 256 * KiB,
   /** Linear memory never shrinks: a machine that grew past this is thrown away. */
   machine_bytes: 16 * MiB,
   /** Thrown away before the garbage is collected. */

@@ -10,6 +10,8 @@ export type ToWorker =
   | {
       t: 'run'
       id: number
+      /** Whose run it is: between tenants more is wiped than between two runs of one. */
+      tenant: string
       key: string
       /** Left out when the worker still keeps the source under this key. */
       code?: string

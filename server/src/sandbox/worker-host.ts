@@ -147,6 +147,7 @@ export class WorkerHost implements Seat {
     this.#step(task, true, {
       t: 'run',
       id: task.id,
+      tenant: task.tenant,
       key: task.key,
       code: isKept ? undefined : code,
       packages: isKept ? undefined : packages,

@@ -45,7 +45,7 @@ export class JavaScript implements Engine {
     const machine = this.#spare.pop()
     if (!machine) return undefined
     const template = this.#templates.get(order.key)
-    machine.reset(this.#ground, order.memory_mb, template, source.modules)
+    machine.reset(this.#ground, order, template, source.modules)
     const run = new JavaScriptRun(this.#ground, source.modules ?? [], order.id, machine, {
       filename: source.filename,
       timeout_ms: order.timeout_ms,

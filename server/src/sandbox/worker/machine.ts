@@ -5,6 +5,7 @@
 import type { JSValueHandle as Handle, QuickJS as Vm } from 'quickjs-wasi'
 import { keeping } from '../limits.ts'
 import type { Module } from '../verdict.ts'
+import type { Order } from './engine.ts'
 import { Answer, type Guest, type GuestMachine, type Interruption } from './guest.ts'
 import { EvalFlags, JSValueHandle, type Parts, QuickJS } from './quickjs.ts'
 import { type Stretch, stretchesOf } from './stretches.ts'
@@ -54,6 +55,8 @@ export class Machine implements GuestMachine {
   #written = 0
   #bytes_then = 0
   #answers: number[] = []
+  /** Whose run was the last one. */
+  #tenant: string | undefined
 
   private constructor(vm: Vm) {
     this.#vm = vm
@@ -166,17 +169,25 @@ export class Machine implements GuestMachine {
     return this.#engine.memory.buffer.byteLength
   }
 
-  /** Overwrites all of the linear memory that anybody can have written to. An allocator takes new pages at its end, so
-   *  between the template's end and those lies nothing. */
-  reset(ground: Ground, memory_mb: number, template?: Template, modules: Module[] = []): void {
+  /** Overwrites all of the linear memory that anybody can have written to; of a tenant's own last run the dead stack is
+   *  left, which nothing reads: less to write, and it stays in the processor's cache. An allocator takes new pages at its
+   *  end, so between the template's end and those lies nothing. */
+  reset(
+    ground: Ground,
+    { tenant, memory_mb }: Pick<Order, 'tenant' | 'memory_mb'>,
+    template?: Template,
+    modules: Module[] = [],
+  ): void {
     const size = template?.bytes ?? ground.memory.length
     const used = this.bytes > this.#bytes_then ? this.bytes : this.#written
     this.#growTo(size)
     const memory = new Uint8Array(this.#engine.memory.buffer)
+    const stackPointer = template?.stackPointer ?? ground.stackPointer
     for (const { from, to, held } of ground.stretches) {
       if (held) memory.set(held, from)
-      else memory.fill(0, from, to)
+      else if (to > stackPointer || tenant !== this.#tenant) memory.fill(0, from, to)
     }
+    this.#tenant = tenant
     memory.fill(0, ground.memory.length, Math.max(size, used))
     for (const [at, page] of template?.pages ?? []) memory.set(page, at)
     this.#written = size
@@ -184,7 +195,7 @@ export class Machine implements GuestMachine {
 
     const limit = memory_mb * 1024 * 1024
     this.#engine.qjs_set_runtime_and_context(ground.runtime, ground.context)
-    this.#engine.__stack_pointer.value = template?.stackPointer ?? ground.stackPointer
+    this.#engine.__stack_pointer.value = stackPointer
     this.#engine.qjs_set_memory_limit(limit)
     this.#bytes_max = this.bytes + 2 * limit
     this.#answers = ground.answers
