@@ -98,6 +98,15 @@ export type Platform = {
 /** The one place time comes from; tests set it. */
 export type Clock = { now(): Date }
 
+let latest = { ms: 0, text: new Date(0).toISOString() }
+
+/** A time as it is stored: ISO 8601, UTC. Much happens in one millisecond, which is written once. */
+export function written(time: Date): string {
+  const ms = time.getTime()
+  if (ms !== latest.ms) latest = { ms, text: time.toISOString() }
+  return latest.text
+}
+
 export const systemClock: Clock = { now: () => new Date() }
 
 /** A UUID version 7: it sorts by the time it was made. */

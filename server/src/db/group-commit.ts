@@ -89,7 +89,8 @@ export type Share = <Result>(
 type Work = { work: (db: Db) => Promise<unknown>; characters: number }
 
 const ORGANIZATIONS = 1000
-const SHARING_MAX = 64
+/** More than these go into the next transaction: while the database has one, the process prepares the other. */
+const SHARING_MAX = 32
 
 /** Transactions that are shared. Each work sees what the others of its transaction have done so far, opens no savepoint
  *  and waits for nothing but the database. When one of them fails, all is undone and done again without it, so a work

@@ -106,10 +106,12 @@ function encodeArray(values: unknown[]): string {
     const encoded = encode(value)
     if (encoded === null) return 'NULL'
     const text = typeof encoded === 'string' ? encoded : `\\x${encoded.toString('hex')}`
-    return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
+    return `"${isPlain(text) ? text : text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
   })
   return `{${parts.join(',')}}`
 }
+
+const isPlain = (text: string): boolean => !text.includes('\\') && !text.includes('"')
 
 /** Texts as a parameter of the type `text[]`, in its binary form: of long ones nothing is quoted, and bytes of UTF-8 are
  *  copied as they are. Without the character NUL, which no text of a database has. */

@@ -3,7 +3,7 @@
 
 import type { ExecutionError } from '@flow/contract/workflows'
 import type { GraphNode } from '../components/workflow-rules.ts'
-import { type Clock, type Context, type Platform, within } from '../context.ts'
+import { type Clock, type Context, type Platform, within, written } from '../context.ts'
 import { callOf } from './calls.ts'
 import type { Journal } from './journal.ts'
 import { blankRow, type Memory } from './memory.ts'
@@ -174,9 +174,7 @@ export class Attempts {
     this.#of.journal.node(row)
   }
 
-  #now(): string {
-    return this.#of.clock.now().toISOString()
-  }
+  #now = (): string => written(this.#of.clock.now())
 
   #tell(at: GraphNode, type: string, details: object, time = this.#now()): void {
     this.#of.journal.event({ type: `node.${type}`, node_id: at.node.id, at: time, details })
@@ -205,7 +203,8 @@ export class Attempts {
     }
     this.#attempt(at, attempt, perform).then(
       (isRecorded) => {
-        this.#atWork.get(id)?.abort.abort(OVER)
+        // Nobody listens to the end of what is pure.
+        if (!isPure(at)) this.#atWork.get(id)?.abort.abort(OVER)
         this.#atWork.delete(id)
         if (isRecorded) this.#changed.push(...rules.targetsOf(snapshot.graph, at))
         stir()

@@ -8,6 +8,7 @@ import type { Graph } from '../components/workflow-rules.ts'
 import { type Context, newId, rightsOf, within } from '../context.ts'
 import { ExpressionFault, TooLarge } from '../expressions/expressions.ts'
 import { conflict, Failure, invalid } from '../failure.ts'
+import { freshlyMade } from './fresh.ts'
 import type { Effect } from './nodes/node.ts'
 import { Redaction } from './redaction.ts'
 import { admitting, executing } from './runs.ts'
@@ -112,6 +113,7 @@ export async function begin(
     priority,
     retention_days: retention_days ?? null,
   })
+  const keep = freshlyMade(ctx, made.input.length)
   const { workflow_id, concurrency_key: key } = made
   const start = () =>
     concurrency && key !== null
@@ -119,6 +121,7 @@ export async function begin(
       : ctx.start(executing, { execution_id: id }, { id, is_fresh: true, ...(priority ? { priority } : {}) })
   // What is asked in one turn travels at once.
   const [row] = await Promise.all([inserted, more ? inserted.then(() => more(id)).then(start) : start()])
+  keep(row)
   return row
 }
 

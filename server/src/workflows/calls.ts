@@ -1,6 +1,7 @@
 /** What the type of a node is given when the node is performed: its input and what it may use, and whom it tells. */
 
 import type { GraphNode } from '../components/workflow-rules.ts'
+import { written } from '../context.ts'
 import type { Surroundings } from './attempts.ts'
 import { tellingOf } from './measuring.ts'
 import type { NodeCall } from './nodes/node.ts'
@@ -25,7 +26,7 @@ export function callOf(of: Surroundings, { at, attempt, input, signal, is_new, t
   const now = clock.now()
   return {
     at,
-    ctx: { ...ctx, now: now.toISOString() },
+    ctx: { ...ctx, now: written(now) },
     platform,
     tenant: execution.workspace_id,
     input,

@@ -15,6 +15,7 @@ import type { Outcome, RunContext } from '../engine/engine.ts'
 import { Attempts } from './attempts.ts'
 import { callbacksOf } from './callbacks.ts'
 import { effectsOfEnd, usesOf } from './ending.ts'
+import { takeFresh } from './fresh.ts'
 import { Journal, writerOf } from './journal.ts'
 import { blankRow, Memory } from './memory.ts'
 import { outputText } from './nodes/code.ts'
@@ -38,7 +39,7 @@ const NEWER_MS = 2000
 export async function interpret(ctx: RunContext, execution_id: string): Promise<Outcome> {
   const { database } = ctx.platform
   const db = database.platform
-  const execution = await loaderOf(database)(execution_id)
+  const execution = takeFresh(ctx, execution_id) ?? (await loaderOf(database)(execution_id))
   if (!execution || execution.completed_at) return undefined
   // What nobody has begun has its first event and, unless it takes up another one, no nodes.
   const isNew = execution.status === 'queued'
