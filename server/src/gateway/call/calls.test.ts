@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import type { ServerResponse } from 'node:http'
 import { after, test } from 'node:test'
+import { sql } from '../../db/db.ts'
 import { newOrganization, testFlow } from '../../testing.ts'
 import { PREFIX } from '../front/front.ts'
 import { chance } from '../mouths/mouths-testing.ts'
@@ -283,6 +284,36 @@ test('an idempotency key gives the same answer, once', async () => {
   const slow = scripted({ say: 'slow', delay_ms: 200 })
   const [one, two] = [once(slow, 'b'), pause(80).then(() => once(slow, 'b'))]
   assert.deepEqual([(await one).status, (await two).status], [200, 409])
+})
+
+test('a call that takes half an hour holds its idempotency key', async (t) => {
+  const { alice, admin, organization_id } = await newOrganization()
+  const upstream = await openUpstream((response, got) => {
+    if (upstream.got.length > 1) says('Twice?')(response, got)
+  })
+  await alice.gateway.providers.create({ name: 'one', kind: 'openai', base_url: upstream.base_url, skip_test: true })
+  const { call } = newPlane()
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const leaving = new AbortController()
+  const once = (signal?: AbortSignal) =>
+    call(admin.api_key, say('x', { model: 'one/m' }), {
+      headers: { 'idempotency-key': 'long' },
+      ...(signal && { signal }),
+    })
+  const first = once(leaving.signal).catch(() => {})
+  while (upstream.got.length === 0) await pause(5)
+  const db = platform.database.of(organization_id)
+  const heldAt = () => db.one<{ at: string }>(sql`select created_at as at from idempotency_keys where key = 'long'`)
+  for (let i = 0; i < 6; i += 1) {
+    clock.advance(300)
+    const now = clock.now().toISOString()
+    t.mock.timers.tick(300_000)
+    while ((await heldAt()).at < now) await pause(5)
+  }
+  assert.equal((await once()).status, 409)
+  assert.equal(upstream.got.length, 1)
+  leaving.abort()
+  await first
 })
 
 test('a call that failed lets its idempotency key go', async () => {

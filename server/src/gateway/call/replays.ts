@@ -21,6 +21,8 @@ export type Replays = {
   hold(pass: Pass, key: string, asked: Asked): Promise<Held | Kept>
 }
 
+/** A call under way says so often enough that its key is not taken for that of a process which ended. */
+const TOUCHED_MS = 5 * 60_000
 export const KEPT_BYTES_MAX = 8 * 1024 * 1024
 const wrongKey = (status: number, code: string, message: string) =>
   new Refusal({ status, type: 'invalid_request_error', code, message, param: 'Idempotency-Key' })
@@ -51,12 +53,19 @@ export function createReplays(platform: Pick<Platform, 'database' | 'seal' | 'cl
       }
       if (other) return JSON.parse(seal.open(other.answer, name).toString()) as Kept
 
+      const touching = setInterval(() => {
+        touch(db, row, clock.now().toISOString()).catch((err: unknown) =>
+          log.warn({ err }, 'an idempotency key was not held on to'),
+        )
+      }, TOUCHED_MS).unref()
       const letGo = async () => {
+        clearInterval(touching)
         await drop(db, row).catch((err: unknown) => log.warn({ err }, 'an idempotency key was not let go'))
       }
       return {
         letGo,
         async keep(answer) {
+          clearInterval(touching)
           if (answer.body.length > KEPT_BYTES_MAX) return letGo()
           const sealed = seal.seal(JSON.stringify(answer), name)
           await keep(db, row, sealed).catch((err: unknown) => log.warn({ err }, 'an answer was not kept'))
@@ -84,6 +93,12 @@ async function take(db: Db, row: Row, now: string): Promise<{ request_hash: stri
       where organization_id = ${row.organization_id} and actor_id = ${row.actor_id} and key = ${row.key}`)
   })
 }
+
+const touch = (db: Db, row: Row, now: string) =>
+  db.run(sql`
+    update idempotency_keys set created_at = ${now}
+    where organization_id = ${row.organization_id} and actor_id = ${row.actor_id} and key = ${row.key}
+      and answer = ''`)
 
 const keep = (db: Db, row: Row, answer: string) =>
   db.run(sql`

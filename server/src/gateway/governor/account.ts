@@ -1,7 +1,7 @@
 /** Money that is leased to this process for one caller, or for one model that has a budget; spent from memory.
  *
- *  How much is leased follows from how fast it is spent: about as much as the next half minute takes, so that calls go on
- *  while the database is away. What is not needed goes back after seconds. */
+ *  How much is leased follows from how fast it is spent, and there is always more than the next half minute takes, so that
+ *  calls go on while the database is away. What is not needed goes back after seconds. */
 
 import type { Clock } from '../../context.ts'
 import type { Db } from '../../db/db.ts'
@@ -10,8 +10,8 @@ import { firstDayOf } from './cost.ts'
 import * as store from './store.ts'
 import type { Taker } from './takes.ts'
 
-/** Spending of so many seconds is leased ahead. */
-const AHEAD_SECONDS = 30
+/** Spending of so many seconds is leased ahead; more is asked for when half of it is left. */
+const AHEAD_SECONDS = 90
 /** At the beginning, calls like the first one; where a budget is hard, what is set aside for one is a lot by itself. */
 const FIRST_CALLS = 4
 /** Two rounds within this time: the next one takes twice as much. */
