@@ -1,9 +1,8 @@
 /** The messages of a chat completion, checked and brought into the hub's shape: contents by part, each tool's answer
  *  after the call it belongs to. */
 
-import type { CacheMark, Json, JsonObject, Message, Reasoning, TextPart, ToolCall, UserPart } from '../hub.ts'
+import type { ImagePart, Json, JsonObject, Message, Reasoning, TextPart, ToolCall, UserPart } from '../hub.ts'
 import {
-  addressAt,
   arrayAt,
   emptyArray,
   flagAt,
@@ -14,7 +13,8 @@ import {
   textAt,
   wordAt,
 } from './checks.ts'
-import { missing, refuse, wrongType, wrongValue } from './refuse.ts'
+import { audioPartOf, filePartOf, imagePartOf, markOf, typeAmong } from './parts.ts'
+import { missing, refuse, wrongType } from './refuse.ts'
 
 const ROLES = ['system', 'assistant', 'user', 'function', 'tool', 'developer'] as const
 
@@ -206,70 +206,22 @@ function userPartOf(given: Json, at: string): UserPart {
     case 'image_url':
       return imageOf(given, at)
     case 'input_audio':
-      return audioOf(given, at)
+      return audioPartOf(given, at)
     case 'file':
       return fileOf(given, at)
   }
 }
 
-function imageOf(given: JsonObject, at: string) {
+function imageOf(given: JsonObject, at: string): ImagePart {
   const inner = objectAt(given, 'image_url', at)
   if (inner === undefined) throw missing(`${at}.image_url`)
-  const url = addressAt(inner, 'url', `${at}.image_url`)
-  const detail = wordAt(inner, 'detail', ['auto', 'low', 'high', 'original'], `${at}.image_url`)
 
-  return {
-    type: 'image_url' as const,
-    image_url: { url, ...(detail && { detail: detail === 'original' ? ('high' as const) : detail }) },
-    ...markOf(given, at),
-  }
-}
-
-function audioOf(given: JsonObject, at: string): UserPart {
-  const inner = objectAt(given, 'input_audio', at)
-  if (inner === undefined) throw missing(`${at}.input_audio`)
-
-  return {
-    type: 'input_audio',
-    input_audio: {
-      data: requiredText(inner, 'data', `${at}.input_audio`),
-      format: requiredText(inner, 'format', `${at}.input_audio`),
-    },
-  }
+  return imagePartOf(inner, 'url', `${at}.image_url`, markOf(given, at))
 }
 
 function fileOf(given: JsonObject, at: string): UserPart {
   const inner = objectAt(given, 'file', at)
   if (inner === undefined) throw missing(`${at}.file`)
-  const filename = textAt(inner, 'filename', `${at}.file`)
-  const file_data = textAt(inner, 'file_data', `${at}.file`)
-  const file_id = textAt(inner, 'file_id', `${at}.file`)
-  if (file_data === undefined && file_id === undefined) throw missing(`${at}.file.file_data`)
 
-  return {
-    type: 'file',
-    file: { ...(filename && { filename }), ...(file_data && { file_data }), ...(file_id && { file_id }) },
-    ...markOf(given, at),
-  }
-}
-
-function typeAmong<Word extends string>(given: JsonObject, words: readonly Word[], at: string): Word {
-  const { type } = given
-  if (type === undefined || type === null) throw missing(`${at}.type`)
-  const word = words.find((each) => each === type)
-  if (word === undefined) throw wrongValue(`${at}.type`, type, words)
-
-  return word
-}
-
-const NO_MARK: CacheMark = {}
-
-/** OpenAI's `prompt_cache_breakpoint` and Anthropic's `cache_control`, which clients send in this format, too. */
-export function markOf(given: JsonObject, at: string): CacheMark {
-  if (objectAt(given, 'prompt_cache_breakpoint', at) !== undefined) return { cache_control: { type: 'ephemeral' } }
-  const mark = objectAt(given, 'cache_control', at)
-  if (mark === undefined) return NO_MARK
-  const ttl = textAt(mark, 'ttl', `${at}.cache_control`)
-
-  return { cache_control: { type: 'ephemeral', ...(ttl && { ttl }) } }
+  return filePartOf(inner, textAt(inner, 'file_data', `${at}.file`), `${at}.file`, markOf(given, at))
 }

@@ -1,7 +1,7 @@
 /** Reads a chat completion's request, as OpenAI's reference describes it, into the hub. */
 
 import type { ChatRequest, Json, JsonObject, ResponseFormat, Tool, ToolChoice } from '../hub.ts'
-import { markOf, messagesOf } from './chat-messages.ts'
+import { messagesOf } from './chat-messages.ts'
 import {
   arrayAt,
   decimalAt,
@@ -20,6 +20,7 @@ import {
   wordAt,
 } from './checks.ts'
 import { CHOICES_MAX } from './outline.ts'
+import { markOf } from './parts.ts'
 import { missing, refuse, wrongType, wrongValue } from './refuse.ts'
 
 const KNOWN = new Set([

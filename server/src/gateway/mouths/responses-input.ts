@@ -2,20 +2,10 @@
  *  thought, said and called in one turn are items of their own, and are put together again; each call's output stands
  *  behind the turn that called, wherever in the input it was. */
 
-import type { Json, JsonObject, Message, TextPart, UserPart } from '../hub.ts'
-import { markOf } from './chat-messages.ts'
-import {
-  addressAt,
-  arrayAt,
-  emptyArray,
-  isObject,
-  notTranslated,
-  objectAt,
-  requiredText,
-  textAt,
-  wordAt,
-} from './checks.ts'
-import { missing, refuse, wrongType, wrongValue } from './refuse.ts'
+import type { ImagePart, Json, JsonObject, Message, TextPart, UserPart } from '../hub.ts'
+import { addressAt, arrayAt, emptyArray, isObject, notTranslated, requiredText, textAt, wordAt } from './checks.ts'
+import { audioPartOf, filePartOf, imagePartOf, markOf, typeAmong } from './parts.ts'
+import { missing, refuse, wrongType } from './refuse.ts'
 import { blockOf } from './responses-items.ts'
 
 type Assistant = Extract<Message, { role: 'assistant' }>
@@ -180,15 +170,6 @@ function contentOf<Part>(item: JsonObject, name: string, at: string, partOf: (pa
   })
 }
 
-function typeAmong<Word extends string>(part: JsonObject, words: readonly Word[], at: string): Word {
-  const { type } = part
-  if (type === undefined || type === null) throw missing(`${at}.type`)
-  const word = words.find((each) => each === type)
-  if (word === undefined) throw wrongValue(`${at}.type`, type, words)
-
-  return word
-}
-
 /** OpenAI's API takes `text` for either kind of text, as older clients send it. */
 function textPartOf(part: JsonObject, at: string): TextPart {
   typeAmong(part, ['input_text', 'text'], at)
@@ -211,7 +192,7 @@ function userPartOf(part: JsonObject, at: string): UserPart {
     case 'input_file':
       return fileOf(part, at)
     case 'input_audio':
-      return audioOf(part, at)
+      return audioPartOf(part, at)
     default:
       return textPartOf(part, at)
   }
@@ -226,46 +207,18 @@ function outputOf(item: JsonObject, at: string): ToolAnswer['content'] {
   })
 }
 
-const DETAILS = ['auto', 'low', 'high', 'original'] as const
-
-function imageOf(part: JsonObject, at: string) {
+function imageOf(part: JsonObject, at: string): ImagePart {
   if (textAt(part, 'file_id', at) !== undefined) {
     throw notTranslated(`${at}.file_id`, "Send the image itself in 'image_url'.")
   }
-  const url = addressAt(part, 'image_url', at)
-  const detail = wordAt(part, 'detail', DETAILS, at)
-
-  return {
-    type: 'image_url' as const,
-    image_url: { url, ...(detail && { detail: detail === 'original' ? ('high' as const) : detail }) },
-    ...markOf(part, at),
-  }
+  return imagePartOf(part, 'image_url', at, markOf(part, at))
 }
 
 function fileOf(part: JsonObject, at: string): UserPart {
-  const filename = textAt(part, 'filename', at)
   // An adapter whose provider fetches nothing refuses an address.
   const address = textAt(part, 'file_url', at)
   const file_data = textAt(part, 'file_data', at) ?? (address && addressAt(part, 'file_url', at))
-  const file_id = textAt(part, 'file_id', at)
-  if (file_data === undefined && file_id === undefined) throw missing(`${at}.file_data`)
-
-  return {
-    type: 'file',
-    file: { ...(filename && { filename }), ...(file_data && { file_data }), ...(file_id && { file_id }) },
-    ...markOf(part, at),
-  }
-}
-
-function audioOf(part: JsonObject, at: string): UserPart {
-  const audio = objectAt(part, 'input_audio', at)
-  if (audio === undefined) throw missing(`${at}.input_audio`)
-  const inner = `${at}.input_audio`
-
-  return {
-    type: 'input_audio',
-    input_audio: { data: requiredText(audio, 'data', inner), format: requiredText(audio, 'format', inner) },
-  }
+  return filePartOf(part, file_data, at, markOf(part, at))
 }
 
 /** For whatever only somebody who keeps responses could answer. */
