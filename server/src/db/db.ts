@@ -29,7 +29,8 @@ export interface Db {
    *  once. It may be lost with the process: what is told must also be found by who looks. */
   tell(channel: string, payload: string): void
   /** Asks together what is asked of this handle by the same function in one turn of the loop, mostly by several requests
-   *  that share a transaction: `ask` gets all the items and gives an answer for each, in their order. */
+   *  that share a transaction: `ask` gets all the items and gives an answer for each, in their order. In a transaction it
+   *  fails for all of them together, as the transaction does; outside of one each is then asked alone. */
   gather<Item, Answer>(ask: Gathered<Item, Answer>, item: Item): Promise<Answer>
   /** Calls `heard` when the transaction has ended, with whether it is known to have committed; outside of one at once. */
   whenOver(heard: (isCommitted: boolean) => void): void

@@ -36,7 +36,7 @@ export function openDatabase(adapter: Adapter): Database {
 
 /** The handle outside of a transaction: each statement is one. */
 function free(adapter: Adapter, tenant: Tenant): Db {
-  const gathering = new Gathering(() => db)
+  const gathering = new Gathering(() => db, true)
   const db: Db = {
     ...rows((statement) => adapter.once(tenant, statement)),
     send: async (statement) => void (await adapter.once(tenant, statement)),
@@ -112,7 +112,7 @@ class Scope {
   #depth: number
   #inner: Scope | undefined
   #hasEnded = false
-  readonly #gathering = new Gathering(() => this.db)
+  readonly #gathering = new Gathering(() => this.db, false)
 
   constructor(session: Session, depth: number, after: Aftermath) {
     this.#session = session

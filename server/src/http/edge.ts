@@ -343,10 +343,15 @@ const credentialsOf = (request: Request) => ({
   bearer: /^Bearer +(\S+)$/i.exec(request.headers.get('authorization') ?? '')?.[1],
 })
 
+/** Of what was asked for and is not there. */
+const TOLD_MAX = 500
+
 async function noteRefusal(asked: Asked, ctx: Context, doors: Doors, failure: Failure): Promise<void> {
   // What was refused may be what cannot be stored.
   const storable = (text: string) => text.replaceAll('\0', '\ufffd').toWellFormed()
-  const params = Object.fromEntries(Object.entries(asked.params).map(([name, value]) => [name, storable(value)]))
+  const params = Object.fromEntries(
+    Object.entries(asked.params).map(([name, value]) => [name, storable(value.slice(0, TOLD_MAX))]),
+  )
   const metadata = { code: failure.code, message: storable(failure.message) }
   await doors
     .note(ctx.platform.database.of(ctx.organization_id), {

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 // Where the worker is told that the engine lies.
 process.argv[3] = dirname(dirname(fileURLToPath(import.meta.resolve('quickjs-wasi'))))
 const { loadParts, QuickJS } = await import('./worker/quickjs.ts')
-const { Machine } = await import('./worker/machine.ts')
+const { Machine, PAGE } = await import('./worker/machine.ts')
 
 test('of another tenant nothing is left in the memory; of the same one only the dead stack', async () => {
   let bytes = () => new Uint8Array()
@@ -37,4 +37,14 @@ test('of another tenant nothing is left in the memory; of the same one only the 
   bytes().fill(0xaa)
   reset('alice')
   assert.ok(isAsMade(0), 'nor does the first one, after somebody else')
+
+  // What a block begins with is made after a run that went deep, and is there for whoever has the same block.
+  reset('alice')
+  bytes().fill(0xaa, 0, ground.stackPointer - 64)
+  reset('alice')
+  assert.equal(machine.evaluate('export const main = () => 1', 'block.js').state, 'loaded')
+  const template = machine.template(ground)
+  machine.reset(ground, { tenant: 'bob', memory_mb: 32 }, template)
+  const deep = bytes().subarray(0, ground.stackPointer - PAGE)
+  assert.ok(!deep.includes(0xaa), 'nor by what a block begins with')
 })

@@ -49,14 +49,14 @@ export const byHand = { trigger_type: 'manual', trigger: null, event_depth: 0, p
 /** Everything that can be refused, before anything is written of the execution. */
 export async function prepare(
   ctx: Context,
-  definition: Definition | Promise<Definition>,
+  definition: () => Definition | Promise<Definition>,
   input: unknown,
   { type, detail, depth }: SetOff,
 ): Promise<Beginning> {
   const text = JSON.stringify(input)
   if (text.length > INPUT_CHARACTERS) throw new Failure('PAYLOAD_TOO_LARGE', 'The input has more than 1 MiB of JSON.')
   if (depthBelow(ctx) > DEPTH_MAX) throw conflict(`Executions start each other more than ${DEPTH_MAX} deep.`)
-  const [{ workflow_id, version, config }] = await Promise.all([definition, assertBudget(ctx)])
+  const [{ workflow_id, version, config }] = await Promise.all([definition(), assertBudget(ctx)])
   const snapshot = await pin(ctx, config)
   return {
     workflow_id,
@@ -171,7 +171,7 @@ export async function prepareChild(
   if (!found) throw invalid([{ field: 'component_ref', message: `There is no workflow "${ref}" in this workspace.` }])
   const definition = { workflow_id: found.id, version: found.version, config: found.config as WorkflowConfig }
   const set_off = { type: 'workflow', depth: parent.event_depth }
-  const made = await prepare(ctx, definition, input ?? null, set_off)
+  const made = await prepare(ctx, () => definition, input ?? null, set_off)
   return (db) => begin(within(ctx, db), { ...made, parent })
 }
 

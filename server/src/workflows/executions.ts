@@ -31,7 +31,7 @@ export const execute = (ctx: Context, input: Parsed<Ops['execute']>): Promise<Ex
 
 /** Queues an execution of what is armed, or of the version that is named. */
 export async function startExecution(ctx: Context, input: Parsed<Ops['execute']>, set_off: SetOff): Promise<Execution> {
-  const made = await prepare(ctx, definitionOf(ctx, input), input.input, set_off)
+  const made = await prepare(ctx, () => definitionOf(ctx, input), input.input, set_off)
   return presentNew(ctx, await begin(ctx, made))
 }
 

@@ -16,7 +16,7 @@ import { compileJsonSchema, ExpressionFault, type JsonSchemaCheck } from '../exp
 import { conflict, Failure } from '../failure.ts'
 import type { Block } from './nodes/node.ts'
 import { type Secrets, secretsOf } from './redaction.ts'
-import * as store from './store.ts'
+import * as store from './snapshot-store.ts'
 
 export type Snapshot = {
   graph: Graph

@@ -190,21 +190,6 @@ export const find = (
     where e.id = ${id} and e.workflow_id = ${workflow_id} and e.workspace_id = ${at.workspace_id}
     ${hold ? raw('for key share') : raw('')}`)
 
-/** One that counted as left alone is in use again. */
-export const keepSnapshot = (at: Scope & { now: string }, digest: string, content: string): Promise<number> =>
-  at.db.run(sql`
-    with found as (
-      update workflow_snapshots set orphaned_at = null
-      where organization_id = ${at.organization_id} and digest = ${digest} and orphaned_at is not null
-    )
-    insert into workflow_snapshots (organization_id, digest, content, created_at)
-    values (${at.organization_id}, ${digest}, ${content}, ${at.now}) on conflict do nothing`)
-
-export const snapshot = (db: Db, organization_id: string, digest: string): Promise<{ content: unknown }> =>
-  db.one<{ content: unknown }>(
-    sql`select content from workflow_snapshots where organization_id = ${organization_id} and digest = ${digest}`,
-  )
-
 type New = Pick<
   ExecutionRow,
   'id' | 'workflow_id' | 'workflow_version' | 'snapshot' | 'retry_of' | 'trigger_type' | 'trigger' | 'event_depth'

@@ -84,3 +84,35 @@ test('a line that lets one begin at a time holds for those that come together', 
   )
   assert.equal(await count('queued'), 10)
 })
+
+test('an input that is too large is refused, whatever it is sent with, and nobody else is the worse for it', async () => {
+  const { fetch } = await testFlow()
+  const { alice, admin } = await newOrganization()
+  const { id } = await workflow(alice, { nodes: [{ id: 'a', type: 'condition', condition: 'true' }] })
+  const headers = { 'x-api-key': admin.api_key, 'content-type': 'application/json' }
+  const post = async (workflow_id: string, body: string) =>
+    (await fetch(`/api/v1/workflows/${workflow_id}/execute`, { method: 'POST', headers, body })).status
+  // Four characters that are twenty-one when they are written again.
+  const large = `{"input":[${Array(60_000).fill('1e20').join()}]}`
+  const statuses = await Promise.all([
+    post(id, large),
+    post(crypto.randomUUID(), large),
+    post(id, '{"input":{}}'),
+    post(crypto.randomUUID(), '{"input":{}}'),
+  ])
+  assert.deepEqual(statuses, [413, 413, 202, 404])
+})
+
+test('each of the refusals that come together is noted', async () => {
+  const { fetch } = await testFlow()
+  const { alice, admin } = await newOrganization()
+  const headers = { 'x-api-key': admin.api_key, 'content-type': 'application/json' }
+  // What is asked for may be longer than an index of the database takes.
+  const long = Array.from({ length: 300 }, () => crypto.randomUUID()).join('')
+  const ids = [crypto.randomUUID(), long, crypto.randomUUID()]
+  await Promise.all(
+    ids.map((id) => fetch(`/api/v1/workflows/${id}/execute`, { method: 'POST', headers, body: '{"input":{}}' })),
+  )
+  const { items } = await alice.audit.list({ event_type: 'workflows.execute', outcome: 'failure' })
+  assert.deepEqual(items.map(({ resource_id }) => resource_id).sort(), ids.map((id) => id.slice(0, 500)).sort())
+})

@@ -11,7 +11,7 @@ import * as store from './store.ts'
 import type { Taker } from './takes.ts'
 
 /** Spending of so many seconds is leased ahead; more is asked for when half of it is left. */
-const AHEAD_SECONDS = 90
+const AHEAD_SECONDS = 75
 /** At the beginning, calls like the first one; where a budget is hard, what is set aside for one is a lot by itself. */
 const FIRST_CALLS = 4
 /** Two rounds within this time: the next one takes twice as much. */

@@ -4,24 +4,22 @@
 
 import { createHash } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
-import { LRUCache } from 'lru-cache'
 import type { Logger } from 'pino'
 import { Budget } from '../../expressions/expressions.ts'
 import { Failure } from '../../failure.ts'
 import type { JsonObject, MouthName } from '../hub.ts'
-import type { Guardrail, Policy, Provider, Route } from '../policies/policy.ts'
+import type { Guardrail, Policy, Route } from '../policies/policy.ts'
+import { type Keep, keepExamples } from './examples.ts'
 import { chainOf, type Screener, screenerOf } from './filters.ts'
 import { Blocked, blockedBy, type Findings, type Side, tooMuchFor, uncheckedBy, unreadable } from './findings.ts'
 import { hasTokenIds, mainOfAnswer, mainOfRequest, mapAnswer, mapRequest, type Visit } from './texts.ts'
-import { type Asking, type Keep, type Looked, type Means, TooLong, type WholeRule, wholeRuleOf } from './whole-rules.ts'
+import { type Asking, type Looked, type Means, TooLong, type WholeRule, wholeRuleOf } from './whole-rules.ts'
 
 /** Steps that the patterns of a side may take in a call, about three seconds of them. */
 const STEPS_MAX = 100_000_000
 /** Up to here a text is looked at at once; what is longer lets others have their turn. */
 const AT_ONCE_CHARACTERS = 64 * 1024
 const AT_ONCE_STEPS = 2_000_000
-/** Rules whose examples are known by their vectors. */
-const KEPT = 500
 
 export type Part = { screeners: Screener[]; wholes: WholeRule[] }
 export type Guard = {
@@ -38,48 +36,30 @@ export type Guards = {
 
 export function createGuards(means: Means): Guards {
   const known = new WeakMap<Policy, Map<string, Guard | undefined>>()
-  const examples = new LRUCache<string, Promise<number[][]>>({ max: KEPT })
+  const keep = keepExamples()
   return {
     of(policy, route) {
       if (policy.guardrails.size === 0) return undefined
       const made = known.get(policy) ?? new Map<string, Guard | undefined>()
       known.set(policy, made)
       const name = route.guardrails.join()
-      if (!made.has(name)) made.set(name, guardOf(policy, route, means, keeping(examples, policy)))
+      if (!made.has(name)) made.set(name, guardOf(policy, route, means, keep(policy)))
       return made.get(name)
     },
   }
 }
 
-/** What is kept outlives the policy: a change of another setting asks, and pays, for nothing anew. */
-function keeping(kept: LRUCache<string, Promise<number[][]>>, policy: Policy): Keep<number[][]> {
-  let prefix: string | undefined
-  return (name, ask) => {
-    const { organization_id, routes, providers } = policy
-    prefix ??= digestOf([organization_id, [...routes.values()], [...providers.values()].map(placeOf)])
-    const key = prefix + digestOf(name)
-    const before = kept.get(key)
-    if (before) return before
-    const answer = ask()
-    kept.set(key, answer)
-    answer.catch(() => kept.delete(key))
-    return answer
-  }
-}
-
-const placeOf = ({ name, kind, base_url, options }: Provider) => [name, kind, base_url, options]
-const digestOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('base64url')
-
-function guardOf(policy: Policy, route: Route, means: Means, keep: Keep<number[][]>): Guard | undefined {
+function guardOf(policy: Policy, route: Route, means: Means, keep: Keep): Guard | undefined {
   const always = [...policy.guardrails.values()].filter((one) => one.always)
   const named = route.guardrails.flatMap((id) => policy.guardrails.get(id) ?? [])
   const all = [...new Set([...always, ...named])]
   if (all.length === 0) return undefined
   const [input, output] = [partOf(all, 'input', means, keep), partOf(all, 'output', means, keep)]
-  return { input, output, digest: digestOf(all) }
+  const digest = createHash('sha256').update(JSON.stringify(all)).digest('base64url')
+  return { input, output, digest }
 }
 
-function partOf(all: Guardrail[], side: Side, means: Means, keep: Keep<number[][]>): Part | undefined {
+function partOf(all: Guardrail[], side: Side, means: Means, keep: Keep): Part | undefined {
   const mine = all.filter((one) => one.side === side || one.side === 'both')
   if (mine.length === 0) return undefined
   const screeners = mine.flatMap((one) => screenerOf(one) ?? [])

@@ -7,6 +7,7 @@ import { compileJsonSchema } from '../../expressions/expressions.ts'
 import type { Caller, Guardrail } from '../policies/policy.ts'
 import { hashEmbedding } from '../providers/flow-embedding.ts'
 import { parsed } from '../providers/read.ts'
+import type { Keep } from './examples.ts'
 import type { Side } from './findings.ts'
 
 /** What is looked at: all texts of a side, and those that are to be of a form. */
@@ -29,11 +30,8 @@ export type Means = {
   run(component_id: string, input: { text: string; side: Side }, asking: Asking): Promise<unknown>
 }
 
-/** Keeps what was asked under this name, as long as it was not asked in vain. */
-export type Keep<Value> = (name: string, ask: () => Promise<Value>) => Promise<Value>
-
-/** `keep` is for the vectors of the examples of topics, which change with the rule and with its model alone. */
-export function wholeRuleOf(guardrail: Guardrail, means: Means, keep: Keep<number[][]>): WholeRule | undefined {
+/** `keep` is for the examples of topics. */
+export function wholeRuleOf(guardrail: Guardrail, means: Means, keep: Keep): WholeRule | undefined {
   const { rule } = guardrail
   if (rule.type === 'json_schema') return { guardrail, look: formOf(rule) }
   if (rule.type === 'topics') return { guardrail, look: topicsOf(rule, means, keep) }
@@ -64,11 +62,7 @@ const BATCH = 64
 const TURN = 16
 const HASH_MODEL = 'flow/hash-embedding-384'
 
-function topicsOf(
-  { topics, threshold, model }: RuleOf<'topics'>,
-  means: Means,
-  keep: Keep<number[][]>,
-): WholeRule['look'] {
+function topicsOf({ topics, threshold, model }: RuleOf<'topics'>, means: Means, keep: Keep): WholeRule['look'] {
   const vectorsOf = async (texts: string[], asking: Asking): Promise<number[][]> => {
     const vectors: number[][] = []
     const step = model === HASH_MODEL ? TURN : BATCH
@@ -80,12 +74,11 @@ function topicsOf(
     return vectors
   }
   const said = topics.flatMap(({ examples }) => examples)
-  const name = JSON.stringify([model, said])
   return async ({ texts }, _side, asking) => {
     const pieces = [...new Set(texts.flatMap(piecesOf))]
     if (pieces.length > PIECES_MAX) throw new TooLong()
     if (pieces.length === 0) return { is_found: false }
-    const examples = await keep(name, () => vectorsOf(said, asking))
+    const examples = await keep(model, said, () => vectorsOf(said, asking))
     const vectors = await vectorsOf(pieces, asking)
     return { is_found: vectors.some((vector) => examples.some((example) => cosine(vector, example) >= threshold)) }
   }
@@ -115,7 +108,7 @@ function piecesOfLine(line: string): string[] {
   return [...pieces, rest]
 }
 
-function cosine(a: readonly number[], b: readonly number[]): number {
+function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let [product, lengthA, lengthB] = [0, 0, 0]
   for (let i = 0; i < a.length; i += 1) {
     const [x, y] = [a[i] ?? 0, b[i] ?? 0]

@@ -211,18 +211,20 @@ export class Machine implements GuestMachine {
     if (missing > 0) memory.grow(missing / 65_536)
   }
 
-  /** What a run of this block begins with, if it is small enough to keep. */
+  /** What a run of this block begins with, if it is small enough to keep. The stack below is dead, and may hold what a
+   *  run before has left. */
   template(ground: Ground): Template | undefined {
     const bytes = this.bytes > this.#bytes_then ? this.bytes : this.#written
     const memory = Buffer.from(this.#engine.memory.buffer)
     const pages = new Map<number, Uint8Array>()
-    for (let at = 0; at < bytes; at += PAGE) {
+    const alive = this.#engine.__stack_pointer.value
+    for (let at = alive - (alive % PAGE); at < bytes; at += PAGE) {
       const page = memory.subarray(at, at + PAGE)
       const before = at < ground.memory.length ? ground.memory.subarray(at, at + PAGE) : NOTHING
       if (page.compare(before) !== 0) pages.set(at, new Uint8Array(page))
     }
     if (pages.size * PAGE > keeping.template_bytes_max) return undefined
-    return { pages, bytes, stackPointer: this.#engine.__stack_pointer.value }
+    return { pages, bytes, stackPointer: alive }
   }
 
   /** Evaluates a module up to where it waits for something. The address is its namespace's, or what it threw. */
