@@ -8,7 +8,7 @@ import { callOf } from './calls.ts'
 import type { Journal } from './journal.ts'
 import { blankRow, type Memory } from './memory.ts'
 import { outputText } from './nodes/code.ts'
-import { kinds } from './nodes/kinds.ts'
+import { isPure, kinds } from './nodes/kinds.ts'
 import { type Effect, type Ending, evaluated, isTrue, NodeFailure } from './nodes/node.ts'
 import { recordable } from './redaction.ts'
 import * as rules from './rules.ts'
@@ -26,7 +26,8 @@ const SECONDS_MAX = 1_000_000
 /** Why what an attempt has left behind goes on no longer. One for all: a reason of its own has a stack to be taken. */
 const OVER = new Error('the attempt is over')
 
-type AtWork = { abort: AbortController; spent_ms: number; row: store.NodeRow; is_new: boolean }
+type Abort = Pick<AbortController, 'signal' | 'abort'>
+type AtWork = { abort: Abort; spent_ms: number; row: store.NodeRow; is_new: boolean }
 
 export type Surroundings = {
   /** In whose name: the context of what nodes begin themselves. */
@@ -194,7 +195,8 @@ export class Attempts {
       started_at,
       error: null,
     }
-    this.#atWork.set(id, { abort: new AbortController(), spent_ms: row.spent_ms, row, is_new: !before })
+    const abort = isPure(at) && at.node.timeout_seconds === undefined ? UNHEARD : new AbortController()
+    this.#atWork.set(id, { abort, spent_ms: row.spent_ms, row, is_new: !before })
     memory.states.set(id, { status: 'running', attempt, taken: [] })
     // A wait that is over is recorded as waiting until it is recorded as completed: it must not begin anew.
     if (before?.status !== 'waiting') {
@@ -203,8 +205,7 @@ export class Attempts {
     }
     this.#attempt(at, attempt, perform).then(
       (isRecorded) => {
-        // Nobody listens to the end of what is pure.
-        if (!isPure(at)) this.#atWork.get(id)?.abort.abort(OVER)
+        this.#atWork.get(id)?.abort.abort(OVER)
         this.#atWork.delete(id)
         if (isRecorded) this.#changed.push(...rules.targetsOf(snapshot.graph, at))
         stir()
@@ -386,9 +387,8 @@ export class Attempts {
   }
 }
 
-/** A component's rule may be code of strangers, which gives what it likes. */
-const isPure = ({ node }: GraphNode): boolean =>
-  kinds[node.type].isPure === true && !('component_ref' in node && node.component_ref)
+/** Of what is pure: it is over before it could be told to end. */
+const UNHEARD: Abort = { signal: new AbortController().signal, abort: () => {} }
 
 function timedOut({ node }: GraphNode): never {
   throw new NodeFailure('TIMEOUT', `Nothing came within ${node.timeout_seconds} seconds.`)

@@ -26,7 +26,10 @@ export function callOf(of: Surroundings, { at, attempt, input, signal, is_new, t
   const now = clock.now()
   return {
     at,
-    ctx: { ...ctx, now: written(now) },
+    // Most of what is pure has no need of it.
+    get ctx() {
+      return { ...ctx, now: written(now) }
+    },
     platform,
     tenant: execution.workspace_id,
     input,

@@ -2,6 +2,7 @@
 
 import type { WorkflowNode } from '@flow/contract/components/workflow'
 import type { missing } from '@flow/contract/nodes/later'
+import type { GraphNode } from '../../components/workflow-rules.ts'
 import { child } from './child.ts'
 import { runCode } from './code.ts'
 import { http } from './http.ts'
@@ -52,3 +53,8 @@ export const kinds: Record<WorkflowNode['type'], Kind> = {
   hosted_service: later('hosted_service'),
   vector_search: later('vector_search'),
 }
+
+/** What a pure node gives follows from what is recorded. A component's rule may be code of strangers, which gives what it
+ *  likes. */
+export const isPure = ({ node }: GraphNode): boolean =>
+  kinds[node.type].isPure === true && !('component_ref' in node && node.component_ref)
