@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { type Clock, newId, type Platform } from '../context.ts'
-import { type Database, sql } from '../db/db.ts'
+import { type Database, type Db, sql } from '../db/db.ts'
 import { openTestDatabase } from '../db/testing.ts'
 import { claimAtOnce } from './claims.ts'
 import { defineRun, type Engine, type Outcome, openEngine } from './engine.ts'
@@ -396,16 +396,18 @@ test('an engine that stops waits for what is claimed in open transactions, and h
   const other = await openTestDatabase()
   const first = await openEngine({ database: other, log, clock })
   await first.work({ database: other, log, clock, engine: first } as Platform)
-  await sleep(600)
+  const claimedIn = async (db: Db) =>
+    (await db.one<{ count: number }>(sql`select count(*)::int as count from engine_claims`)).count
   let stopped: Promise<void> | undefined
-  await other.platform.tx(async (db) => {
+  const startAndStop = async (db: Db) => {
     await first.start({ db }, heeds, {})
+    if ((await claimedIn(db)) === 0) throw new Error('the engine is busy beginning, so it was queued')
     stopped = first.stop(10_000)
     await sleep(100)
-  })
+  }
+  while (!stopped) await other.platform.tx(startAndStop).catch(() => sleep(50))
   await stopped
-  const { left } = await other.platform.one<{ left: number }>(sql`select count(*)::int as left from engine_claims`)
-  assert.equal(left, 0)
+  assert.equal(await claimedIn(other.platform), 0)
 
   const second = await openEngine({ database: other, log, clock })
   await second.work({ database: other, log, clock, engine: second } as Platform)
