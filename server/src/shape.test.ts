@@ -84,7 +84,7 @@ test('a field that nobody knows is told with the one that was meant', () => {
   assert.deepEqual(faults, [
     { field: 'descripton', message: 'There is no such field; did you mean "description"?' },
     { field: 'maxAttempts', message: 'There is no such field; did you mean "max_attempts"?' },
-    { field: 'colour', message: 'There is no such field.' },
+    { field: 'colour', message: 'There is no such field; there are description, max_attempts.' },
   ])
 })
 

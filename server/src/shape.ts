@@ -208,8 +208,14 @@ const innerSentence = (issues: readonly { message?: string }[] | undefined): str
 function unknownField(key: string, shape: unknown): string {
   const fields = shape instanceof z.ZodObject ? Object.keys(shape.shape) : []
   const near = nearestTo(key, fields)
-  return near === undefined ? 'There is no such field.' : `There is no such field; did you mean "${near}"?`
+  if (near !== undefined) return `There is no such field; did you mean "${near}"?`
+  if (fields.length === 0) return 'There is no such field.'
+  const more = fields.length > NAMED_MAX ? ', …' : ''
+  return `There is no such field; there are ${fields.slice(0, NAMED_MAX).join(', ')}${more}.`
 }
+
+/** Fields that are named to whoever has sent another one. */
+const NAMED_MAX = 16
 
 /** The name that a slip of a letter or two, or another way to write it, may have stood for. */
 function nearestTo(key: string, names: readonly string[]): string | undefined {
