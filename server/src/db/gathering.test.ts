@@ -63,9 +63,12 @@ for (const database of databases) {
 
   test(`${mode}: in a transaction what cannot be answered fails for all who asked`, async () => {
     const wrong: Gathered<number, number> = (at, items) => at.many(sql`select 1 / ${items[0]}::int`)
-    const answers = await db
-      .tx((tx) => Promise.allSettled([tx.gather(wrong, 0), tx.gather(wrong, 1)]).then((all) => Promise.reject(all)))
-      .catch((all: PromiseSettledResult<number>[]) => all)
+    let answers: PromiseSettledResult<number>[] = []
+    const failing = db.tx(async (tx) => {
+      answers = await Promise.allSettled([tx.gather(wrong, 0), tx.gather(wrong, 1)])
+      throw new Error('enough')
+    })
+    await assert.rejects(failing, /enough/)
     assert.deepEqual(
       answers.map((one) => (one.status === 'rejected' ? one.reason.code : undefined)),
       ['22012', '22012'],
