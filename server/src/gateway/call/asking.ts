@@ -10,7 +10,7 @@ import type { CallRecord, Ticket } from '../policies/policy.ts'
 import { type Outgoing, ProviderFault } from '../providers/provider.ts'
 import { traced } from '../traces/tracing.ts'
 import { type Answered, adapterOf, type Wish, wayTo } from '../ways/ways.ts'
-import { Attempt, type Errand } from './attempt.ts'
+import { Attempt, type Sender } from './attempt.ts'
 import { isElsewhere, isTrouble, retryOf, toldToClient } from './retry.ts'
 import type { Way as Routed, Stop } from './route.ts'
 
@@ -32,7 +32,7 @@ export type Asker = {
 /** A timer may be early by this much. */
 const NEARLY_MS = 20
 
-export class Asking {
+export class Asking implements Sender {
   /** All that were begun, the running ones too. */
   readonly attempts: Attempt[] = []
   /** The one that answers. */
@@ -111,9 +111,8 @@ export class Asking {
     try {
       const adapter = adapterOf(stop)
       const way = wayTo(stop, this.#wish, this.#ticket.output_tokens_max)
-      const errand = { ...this.#listeners, stop, adapter, way, timeouts }
-      const { stream: is_stream } = this.#wish.outline
-      const attempt = new Attempt({ ...errand, number: this.attempts.length + 1, is_stream })
+      const number = this.attempts.length + 1
+      const attempt = new Attempt({ stop, adapter, way, number, is_stream: this.#wish.outline.stream, timeouts }, this)
       this.attempts.push(attempt)
       this.#breakerOf(stop).begin(performance.now())
       this.#send(attempt, way.outgoing)
@@ -145,28 +144,42 @@ export class Asking {
     this.#next()
   }
 
-  readonly #listeners: Pick<Errand, 'send' | 'answered' | 'said' | 'ended' | 'failed' | 'surprised'> = {
-    send: (attempt, outgoing) => this.#asker.guarded(() => this.#send(attempt, outgoing)),
-    answered: (attempt, answer) => this.#heard(attempt, () => this.#asker.answered(attempt, answer)),
-    said: (attempt, piece) => this.#heard(attempt, () => this.#asker.said(attempt, piece)),
-    ended: (attempt, last) => this.#heard(attempt, () => this.#asker.ended(attempt, last)),
-    failed: (attempt, fault) => this.#asker.guarded(() => this.#failed(attempt, fault)),
-    surprised: (thrown) => this.#asker.surprised(thrown),
+  send(attempt: Attempt, outgoing: Outgoing) {
+    this.#asker.guarded(() => this.#send(attempt, outgoing))
+  }
+
+  answered(attempt: Attempt, answer: Answered) {
+    if (this.#isHeard(attempt)) this.#asker.guarded(() => this.#asker.answered(attempt, answer))
+  }
+
+  said(attempt: Attempt, piece: string | Buffer) {
+    if (this.#isHeard(attempt)) this.#asker.guarded(() => this.#asker.said(attempt, piece))
+  }
+
+  ended(attempt: Attempt, last: string | Buffer) {
+    if (this.#isHeard(attempt)) this.#asker.guarded(() => this.#asker.ended(attempt, last))
+  }
+
+  failed(attempt: Attempt, fault: Fault) {
+    this.#asker.guarded(() => this.#failed(attempt, fault))
+  }
+
+  surprised(thrown: unknown): Fault {
+    return this.#asker.surprised(thrown)
   }
 
   /** The first that says something answers; the others are let go. */
-  #heard(attempt: Attempt, tell: () => void) {
-    if (this.#isOver) return
-    if (this.winner !== attempt) {
-      this.winner = attempt
-      this.#breakerOf(attempt.errand.stop).succeeded(performance.now(), attempt.first_chunk_ms ?? 0)
-      for (const other of this.#running) {
-        if (other === attempt) continue
-        this.#breakerOf(other.errand.stop).ended()
-        other.giveUp()
-      }
+  #isHeard(attempt: Attempt): boolean {
+    if (this.#isOver) return false
+    if (this.winner === attempt) return true
+    this.winner = attempt
+    this.#breakerOf(attempt.errand.stop).succeeded(performance.now(), attempt.first_chunk_ms ?? 0)
+    for (const other of this.#running) {
+      if (other === attempt) continue
+      this.#breakerOf(other.errand.stop).ended()
+      other.giveUp()
     }
-    this.#asker.guarded(tell)
+    return true
   }
 
   #failed(attempt: Attempt, fault: Fault) {

@@ -11,7 +11,7 @@ import type { Answered, Passage, Way } from '../ways/ways.ts'
 import type { AnswerHeaders, Flight, Landing, Send } from './forward.ts'
 import type { Stop } from './route.ts'
 
-/** What an attempt is told to do, and whom it tells. */
+/** What an attempt is told to do. */
 export type Errand = {
   stop: Stop
   adapter: Adapter
@@ -19,6 +19,10 @@ export type Errand = {
   number: number
   is_stream: boolean
   timeouts: Timeouts
+}
+
+/** Whom it tells. */
+export type Sender = {
   /** One more request belongs to it. */
   send(attempt: Attempt, outgoing: Outgoing): void
   answered(attempt: Attempt, answer: Answered): void
@@ -35,6 +39,7 @@ const FAULT_BYTES_MAX = 64 * 1024
 
 export class Attempt implements Landing {
   readonly errand: Errand
+  readonly #sender: Sender
   readonly began = performance.now()
   http_status: number | null = null
   first_chunk_ms: number | null = null
@@ -54,8 +59,9 @@ export class Attempt implements Landing {
   #isOut = false
   #waits_for = ''
 
-  constructor(errand: Errand) {
+  constructor(errand: Errand, sender: Sender) {
     this.errand = errand
+    this.#sender = sender
   }
 
   fly(send: Send, outgoing: Outgoing) {
@@ -142,19 +148,19 @@ export class Attempt implements Landing {
       if (passage) {
         const last = passage.end()
         this.#finish()
-        return errand.ended(this, last)
+        return this.#sender.ended(this, last)
       }
       if (!isUtf8(bytes)) throw broken(`${this.#name} answered with what is no UTF-8.`, 'upstream_malformed')
       const more = errand.way.next?.(bytes)
       if (more) {
         this.#bytes = []
         this.#length = 0
-        return errand.send(this, more)
+        return this.#sender.send(this, more)
       }
       const answer = errand.way.answer(bytes)
       this.first_chunk_ms = performance.now() - this.began
       this.#finish()
-      errand.answered(this, answer)
+      this.#sender.answered(this, answer)
     })
   }
 
@@ -171,7 +177,7 @@ export class Attempt implements Landing {
       const piece = passage.push(chunk)
       if (piece.length > 0) {
         this.first_chunk_ms ??= performance.now() - this.began
-        this.errand.said(this, piece)
+        this.#sender.said(this, piece)
       }
       if (passage.fault) return this.#fail(passage.fault)
       if (!this.isOver && !this.#isPaused) this.#wait(this.errand.timeouts.between_chunks, 'sent nothing more')
@@ -183,7 +189,7 @@ export class Attempt implements Landing {
     try {
       work()
     } catch (thrown) {
-      this.#fail(thrown instanceof ProviderFault ? thrown.fault : this.errand.surprised(thrown))
+      this.#fail(thrown instanceof ProviderFault ? thrown.fault : this.#sender.surprised(thrown))
     }
   }
 
@@ -199,7 +205,7 @@ export class Attempt implements Landing {
     this.fault = told
     this.#finish()
     this.#flight?.abort()
-    this.errand.failed(this, told)
+    this.#sender.failed(this, told)
   }
 
   #finish() {

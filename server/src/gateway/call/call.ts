@@ -10,7 +10,7 @@
 
 import { newId } from '../../context.ts'
 import { internal, toldBy, uncovered } from '../faults.ts'
-import type { Asked, Headers, Reply } from '../front/exchange.ts'
+import type { Answerer, Asked, Headers, Reply } from '../front/exchange.ts'
 import type { Pass } from '../front/sign-in.ts'
 import { faultBody, faultHeaders } from '../front/speaking.ts'
 import { Blocked } from '../guardrails/findings.ts'
@@ -32,7 +32,7 @@ import { estimatesOf, type Way as Routed, wayOf } from './route.ts'
 /** Reads the client's body; throws a `Refusal`. */
 export type ReadBody = (body: Buffer) => JsonObject
 
-export class Call {
+export class Call implements Asker, Answerer {
   readonly id = newId()
   readonly mouth: MouthName
   readonly asked: Asked
@@ -78,9 +78,17 @@ export class Call {
   }
 
   run(pass: Pass | Promise<Pass>) {
-    this.#reply.gone = () => this.#end('aborted', 499, null)
-    if (this.#reply.isGone) return this.#reply.gone()
-    this.#guarded(() => this.#then(pass, (known) => this.#letIn(known)))
+    this.#reply.tells(this)
+    if (this.#isOver) return
+    this.guarded(() => this.#then(pass, (known) => this.#letIn(known)))
+  }
+
+  gone() {
+    this.#end('aborted', 499, null)
+  }
+
+  drained() {
+    this.asking?.winner?.resume()
   }
 
   #letIn(pass: Pass) {
@@ -166,7 +174,7 @@ export class Call {
       if (this.cached) return this.#recall(this.cached)
       this.#unfollow = pass.follow(this.#cutOff)
       this.#leave = this.#plane.running.join(this.#stop)
-      this.asking = new Asking(this.#plane, routed, wish, ticket, this.#asker, this.asked)
+      this.asking = new Asking(this.#plane, routed, wish, ticket, this, this.asked)
       this.asking.begin()
     })
   }
@@ -188,17 +196,7 @@ export class Call {
     this.#then(held.keep({ headers, body: body.toString() }), () => this.#reply.send(200, headers, body))
   }
 
-  readonly #asker: Asker = {
-    answered: (attempt, answer) => this.#answered(attempt, answer),
-    said: (attempt, piece) => this.#said(attempt, piece),
-    ended: (attempt, last) => this.#ended(attempt, last),
-    broke: (fault) => this.#fail('failed', fault),
-    unanswered: (fault) => this.#fail('failed', fault),
-    surprised: (thrown) => this.#surprised(thrown),
-    guarded: (work) => this.#guarded(work),
-  }
-
-  #answered(attempt: Attempt, { body, usage, text_bytes }: Answered) {
+  answered(attempt: Attempt, { body, usage, text_bytes }: Answered) {
     const counted = { usage, output_tokens: Math.ceil(text_bytes / 4), isWhole: true }
     if (!this.watch || !this.wish) return this.#give(attempt, body, counted)
     this.#counted = counted
@@ -214,7 +212,7 @@ export class Call {
     this.#tell(headers, body, settled?.nanocredits)
   }
 
-  #said(attempt: Attempt, given: string | Buffer) {
+  said(attempt: Attempt, given: string | Buffer) {
     if (this.#isOver) return
     const piece = this.watch ? this.watch.piece(given) : given
     this.#keep(piece)
@@ -227,11 +225,10 @@ export class Call {
     this.#hasBegun = true
     const headers = this.#answerHeaders(attempt)
     headers['x-accel-buffering'] = 'no'
-    this.#reply.drained = () => attempt.resume()
     this.#reply.begin(200, headers, piece)
   }
 
-  #ended(attempt: Attempt, last: string | Buffer) {
+  ended(attempt: Attempt, last: string | Buffer) {
     if (this.#isOver) return
     const counted = { ...countedOf(attempt), isWhole: true }
     if (!this.watch) return this.#close(attempt, last, counted)
@@ -269,6 +266,14 @@ export class Call {
   readonly #cutOff = (fault: Fault) => this.#fail('cut_off', fault)
   /** The server stops. */
   readonly #stop = (fault: Fault) => this.#fail('failed', fault)
+
+  broke(fault: Fault) {
+    this.#fail('failed', fault)
+  }
+
+  unanswered(fault: Fault) {
+    this.#fail('failed', fault)
+  }
 
   /** A stream that has begun says so at its end; otherwise the fault is the answer. */
   #fail(status: 'failed' | 'cut_off', fault: Fault) {
@@ -358,12 +363,12 @@ export class Call {
   #then<Value>(value: Value | Promise<Value>, next: (value: Value) => void) {
     if (!(value instanceof Promise)) return next(value)
     value.then(
-      (known) => this.#guarded(() => next(known)),
+      (known) => this.guarded(() => next(known)),
       (thrown: unknown) => this.#threw(thrown),
     )
   }
 
-  #guarded(work: () => void) {
+  guarded(work: () => void) {
     try {
       work()
     } catch (thrown) {
@@ -372,7 +377,7 @@ export class Call {
   }
 
   #threw(thrown: unknown) {
-    const fault = toldBy(thrown) ?? this.#surprised(thrown)
+    const fault = toldBy(thrown) ?? this.surprised(thrown)
     const wasAdmitted = !this.#isBeingAdmitted
     this.#isBeingAdmitted = false
     // The client went away, and would not have got leave.
@@ -383,7 +388,7 @@ export class Call {
     this.#reply.send(fault.status, faultHeaders(fault), body)
   }
 
-  #surprised(thrown: unknown): Fault {
+  surprised(thrown: unknown): Fault {
     this.#plane.log.error({ err: thrown, request_id: this.asked.request_id }, 'a fault in a call of the gateway')
     return internal
   }

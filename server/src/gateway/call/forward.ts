@@ -39,45 +39,69 @@ export function createForward(config: Pick<Config, 'allowed_hosts'>): Forward {
 
 const aborted = new Error('The call was given up.')
 
-function fly(agent: Agent, outgoing: Outgoing, landing: Landing): Flight {
-  const { url, method, headers, body } = outgoing
-  const path = url.indexOf('/', url.indexOf('://') + 3)
-  const origin = path < 0 ? url : url.slice(0, path)
-  let controller: Parameters<NonNullable<Parameters<Agent['dispatch']>[1]['onRequestStart']>>[0] | undefined
-  let isOver = false
-  const over = (tell: () => void) => {
-    if (isOver) return
-    isOver = true
-    tell()
+function fly(agent: Agent, { url, method, headers, body }: Outgoing, landing: Landing): Flight {
+  const slash = url.indexOf('/', url.indexOf('://') + 3)
+  const origin = slash < 0 ? url : url.slice(0, slash)
+  const path = slash < 0 ? '/' : url.slice(slash)
+  const flying = new Flying(landing, origin)
+  agent.dispatch({ origin, path, method, headers, body, headersTimeout: 0, bodyTimeout: 0 }, flying)
+  return flying
+}
+
+type Handler = Parameters<Agent['dispatch']>[1]
+type Controller = Parameters<NonNullable<Handler['onRequestStart']>>[0]
+
+class Flying implements Flight, Handler {
+  readonly #landing: Landing
+  readonly #origin: string
+  #controller: Controller | undefined
+  #isOver = false
+
+  constructor(landing: Landing, origin: string) {
+    this.#landing = landing
+    this.#origin = origin
   }
-  agent.dispatch(
-    { origin, path: path < 0 ? '/' : url.slice(path), method, headers, body, headersTimeout: 0, bodyTimeout: 0 },
-    {
-      onRequestStart(started) {
-        controller = started
-        // Given up while it waited for a connection.
-        if (isOver) return started.abort(aborted)
-        landing.sent()
-      },
-      onResponseStart(_controller, status, answered) {
-        // 103 and the like come before the answer.
-        if (!isOver && status >= 200) landing.head(status, answered as AnswerHeaders)
-      },
-      onResponseData(_controller, chunk) {
-        if (!isOver) landing.chunk(chunk)
-      },
-      onResponseEnd: () => over(() => landing.end()),
-      onResponseError: (_controller, error) => over(() => landing.fail(faultOfLoss(error, origin))),
-    },
-  )
-  return {
-    abort() {
-      if (isOver) return
-      isOver = true
-      controller?.abort(aborted)
-    },
-    pause: () => controller?.pause(),
-    resume: () => controller?.resume(),
+
+  onRequestStart(controller: Controller) {
+    this.#controller = controller
+    // Given up while it waited for a connection.
+    if (this.#isOver) return controller.abort(aborted)
+    this.#landing.sent()
+  }
+
+  onResponseStart(_controller: Controller, status: number, headers: object) {
+    // 103 and the like come before the answer.
+    if (!this.#isOver && status >= 200) this.#landing.head(status, headers as AnswerHeaders)
+  }
+
+  onResponseData(_controller: Controller, chunk: Buffer) {
+    if (!this.#isOver) this.#landing.chunk(chunk)
+  }
+
+  onResponseEnd() {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#landing.end()
+  }
+
+  onResponseError(_controller: Controller, error: Error) {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#landing.fail(faultOfLoss(error, this.#origin))
+  }
+
+  abort() {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#controller?.abort(aborted)
+  }
+
+  pause() {
+    this.#controller?.pause()
+  }
+
+  resume() {
+    this.#controller?.resume()
   }
 }
 

@@ -29,10 +29,15 @@ export type Reply = {
   /** More of the stream. False: the client is slower than we are; wait for `drained`. */
   write(piece: string | Buffer): boolean
   end(): void
-  /** Called when the client takes more again. */
-  drained: () => void
-  /** Called when the client has gone before its answer was complete. */
-  gone: () => void
-  /** Whether it has. */
-  isGone: boolean
+  /** Whom it tells from now on; at once, when the client has gone already. */
+  tells(whom: Answerer): void
+  /** The client has gone before its answer was complete. */
+  readonly isGone: boolean
+}
+
+export type Answerer = {
+  /** The client takes more again. */
+  drained(): void
+  /** The client has gone before its answer was complete. */
+  gone(): void
 }

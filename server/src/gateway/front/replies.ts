@@ -1,30 +1,33 @@
 /** The two ways back: over a socket of Node's server, and as a `Response` in the process. */
 
 import type { ServerResponse } from 'node:http'
-import type { Headers, Reply } from './exchange.ts'
+import type { Answerer, Headers, Reply } from './exchange.ts'
 
 const nothing = () => {}
 
 /** Head and body are written together. */
 export class SocketReply implements Reply {
-  drained: () => void = nothing
-  gone: () => void = nothing
   isGone = false
   readonly #response: ServerResponse
   readonly #more: Headers | undefined
+  #answerer: Answerer | undefined
   #isFramed = false
 
   constructor(response: ServerResponse, more: Headers | undefined) {
     this.#response = response
     this.#more = more
-    response.on('drain', () => this.drained())
     response.on('close', () => {
       if (response.writableFinished) return
       this.isGone = true
-      this.gone()
+      this.#answerer?.gone()
     })
     // A socket that breaks while it is written to is closed: that is all there is to it.
     response.on('error', nothing)
+  }
+
+  tells(whom: Answerer): void {
+    this.#answerer = whom
+    if (this.isGone) whom.gone()
   }
 
   send(status: number, headers: Headers, body: string | Buffer): void {
@@ -37,6 +40,7 @@ export class SocketReply implements Reply {
 
   begin(status: number, headers: Headers, first: string | Buffer): void {
     if (this.isGone) return
+    this.#response.on('drain', () => this.#answerer?.drained())
     this.#response.cork()
     this.#response.writeHead(status, this.#with(headers))
     this.#response.write(first)
@@ -79,14 +83,13 @@ function framed(piece: string | Buffer): string | Buffer {
 }
 
 export class RequestReply implements Reply {
-  drained: () => void = nothing
-  gone: () => void = nothing
   isGone = false
   readonly response: Promise<Response>
   readonly #answer: (response: Response) => void
   readonly #fail: (reason: unknown) => void
   readonly #more: Headers | undefined
-  readonly #forget: () => void
+  readonly #signal: AbortSignal
+  #answerer: Answerer | undefined
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined
 
   constructor(signal: AbortSignal, more: Headers | undefined) {
@@ -95,11 +98,24 @@ export class RequestReply implements Reply {
     this.#answer = resolve
     this.#fail = reject
     this.#more = more
-    const left = () => this.leave(signal.reason)
-    // A signal may outlive many calls.
-    this.#forget = () => signal.removeEventListener('abort', left)
-    signal.addEventListener('abort', left)
-    if (signal.aborted) left()
+    this.#signal = signal
+    signal.addEventListener('abort', this)
+    if (signal.aborted) this.handleEvent()
+  }
+
+  tells(whom: Answerer): void {
+    this.#answerer = whom
+    if (this.isGone) whom.gone()
+  }
+
+  /** The signal's. */
+  handleEvent(): void {
+    this.leave(this.#signal.reason)
+  }
+
+  /** A signal may outlive many calls. */
+  #forget(): void {
+    this.#signal.removeEventListener('abort', this)
   }
 
   send(status: number, headers: Headers, body: string | Buffer): void {
@@ -115,7 +131,7 @@ export class RequestReply implements Reply {
         this.#controller = controller
         controller.enqueue(new Uint8Array(Buffer.from(first)))
       },
-      pull: () => this.drained(),
+      pull: () => this.#answerer?.drained(),
       cancel: (reason) => {
         this.#controller = undefined
         this.leave(reason)
@@ -144,6 +160,6 @@ export class RequestReply implements Reply {
     this.isGone = true
     this.#fail(reason)
     this.#controller?.error(reason)
-    this.gone()
+    this.#answerer?.gone()
   }
 }
