@@ -11,6 +11,7 @@ import { type Outgoing, ProviderFault } from '../providers/provider.ts'
 import { traced } from '../traces/tracing.ts'
 import { type Answered, adapterOf, type Wish, wayTo } from '../ways/ways.ts'
 import { Attempt, type Sender } from './attempt.ts'
+import type { Breaker } from './breaker.ts'
 import { isElsewhere, isTrouble, retryOf, toldToClient } from './retry.ts'
 import type { Way as Routed, Stop } from './route.ts'
 
@@ -78,7 +79,7 @@ export class Asking implements Sender {
     this.#isOver = true
     for (const timer of this.#timers) clearTimeout(timer)
     for (const attempt of this.#running) {
-      this.#breakerOf(attempt.errand.stop).ended()
+      attempt.errand.breaker.ended()
       attempt.giveUp()
     }
   }
@@ -91,11 +92,13 @@ export class Asking implements Sender {
       const stop = stops[this.#at]
       if (!stop || this.#tries >= route.attempts_max) continue
       if (!this.#ticket.allows(`${stop.provider.name}/${stop.model}`)) continue
-      const wait = this.#breakerOf(stop).wait(performance.now())
+      const breaker = this.#plane.breakers.of(stop.provider, stop.model)
+      const now = performance.now()
+      const wait = breaker.wait(now)
       wait_ms = Math.min(wait_ms, wait)
       if (wait > NEARLY_MS) continue
       this.#tries += 1
-      this.#launch(stop)
+      this.#launch(stop, breaker, now)
       return
     }
     if (this.#running.length === 0) this.#giveOut(this.#lastFault ?? resting(wait_ms))
@@ -106,15 +109,16 @@ export class Asking implements Sender {
     this.#tries = 0
   }
 
-  #launch(stop: Stop) {
+  #launch(stop: Stop, breaker: Breaker, now: number) {
     const { timeouts, hedge_after_ms } = this.#routed.route
     try {
       const adapter = adapterOf(stop)
       const way = wayTo(stop, this.#wish, this.#ticket.output_tokens_max)
       const number = this.attempts.length + 1
-      const attempt = new Attempt({ stop, adapter, way, number, is_stream: this.#wish.outline.stream, timeouts }, this)
+      const { stream: is_stream } = this.#wish.outline
+      const attempt = new Attempt({ stop, adapter, way, breaker, number, is_stream, timeouts }, this)
       this.attempts.push(attempt)
-      this.#breakerOf(stop).begin(performance.now())
+      breaker.begin(now)
       this.#send(attempt, way.outgoing)
     } catch (thrown) {
       if (!(thrown instanceof ProviderFault)) throw thrown
@@ -173,18 +177,17 @@ export class Asking implements Sender {
     if (this.#isOver) return false
     if (this.winner === attempt) return true
     this.winner = attempt
-    this.#breakerOf(attempt.errand.stop).succeeded(performance.now(), attempt.first_chunk_ms ?? 0)
+    attempt.errand.breaker.succeeded(performance.now(), attempt.first_chunk_ms ?? 0)
     for (const other of this.#running) {
       if (other === attempt) continue
-      this.#breakerOf(other.errand.stop).ended()
+      other.errand.breaker.ended()
       other.giveUp()
     }
     return true
   }
 
   #failed(attempt: Attempt, fault: Fault) {
-    const { stop } = attempt.errand
-    const breaker = this.#breakerOf(stop)
+    const { stop, breaker } = attempt.errand
     const now = performance.now()
     if (fault.status === 429 && fault.retry_after_seconds) breaker.stayAway(now, fault.retry_after_seconds * 1000)
     if (isTrouble(fault)) breaker.failed(now)
@@ -213,7 +216,7 @@ export class Asking implements Sender {
     const message = `The answer was not complete within ${ms} ms.`
     const fault: Fault = { status: 504, type: 'api_error', code: 'upstream_timeout', message }
     for (const attempt of this.#running) {
-      if (attempt !== this.winner) this.#breakerOf(attempt.errand.stop).failed(performance.now())
+      if (attempt !== this.winner) attempt.errand.breaker.failed(performance.now())
     }
     if (this.winner) this.#asker.broke(fault)
     else this.#giveOut(fault)
@@ -225,10 +228,6 @@ export class Asking implements Sender {
 
   get #running(): Attempt[] {
     return this.attempts.filter(({ isOver }) => !isOver)
-  }
-
-  #breakerOf({ provider, model }: Stop) {
-    return this.#plane.breakers.of(provider, model)
   }
 
   #later(ms: number, work: () => void) {

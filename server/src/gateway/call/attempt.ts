@@ -8,6 +8,7 @@ import type { Timeouts } from '../policies/policy.ts'
 import { broken, withoutKey } from '../providers/faults.ts'
 import { type Adapter, type Outgoing, ProviderFault } from '../providers/provider.ts'
 import type { Answered, Passage, Way } from '../ways/ways.ts'
+import type { Breaker } from './breaker.ts'
 import type { AnswerHeaders, Flight, Landing, Send } from './forward.ts'
 import type { Stop } from './route.ts'
 
@@ -16,6 +17,7 @@ export type Errand = {
   stop: Stop
   adapter: Adapter
   way: Way
+  breaker: Breaker
   number: number
   is_stream: boolean
   timeouts: Timeouts

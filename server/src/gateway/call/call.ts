@@ -8,7 +8,7 @@
  *  that breaks then ends with an error event. When everything is in memory nothing is awaited before the provider is
  *  asked. */
 
-import { newId } from '../../context.ts'
+import { written } from '../../context.ts'
 import { internal, toldBy, uncovered } from '../faults.ts'
 import type { Answerer, Asked, Headers, Reply } from '../front/exchange.ts'
 import type { Pass } from '../front/sign-in.ts'
@@ -33,10 +33,12 @@ import { estimatesOf, type Way as Routed, wayOf } from './route.ts'
 export type ReadBody = (body: Buffer) => JsonObject
 
 export class Call implements Asker, Answerer {
-  readonly id = newId()
+  readonly id: string
   readonly mouth: MouthName
   readonly asked: Asked
   readonly started_at: string
+  /** Seconds since 1970. */
+  readonly created: number
   wish: Wish | undefined
   pass: Pass | undefined
   policy: Policy | undefined
@@ -51,8 +53,8 @@ export class Call implements Asker, Answerer {
   readonly #reply: Reply
   readonly #readBody: ReadBody
   #ticket: Ticket | undefined
-  /** What the ticket has the client told. */
-  #ticketHeaders: Headers = {}
+  /** What the client is told, whatever the answer is. */
+  #headers: Headers = {}
   /** The idempotency key, from when it is held until the answer is stored with it. */
   #held: Held | undefined
   /** Resolves when the key can be used again, after a call that failed. */
@@ -70,11 +72,14 @@ export class Call implements Asker, Answerer {
 
   constructor(plane: Plane, mouth: MouthName, asked: Asked, reply: Reply, readBody: ReadBody) {
     this.#plane = plane
+    this.id = asked.id
     this.mouth = mouth
     this.asked = asked
     this.#reply = reply
     this.#readBody = readBody
-    this.started_at = plane.clock.now().toISOString()
+    const now = plane.clock.now()
+    this.started_at = written(now)
+    this.created = Math.floor(now.getTime() / 1000)
   }
 
   run(pass: Pass | Promise<Pass>) {
@@ -97,8 +102,7 @@ export class Call implements Asker, Answerer {
     const outline = outlineOf(this.mouth, body)
     // These have one answer, whatever is asked.
     if (this.mouth === 'embeddings' || this.mouth === 'rerank') outline.stream = false
-    const created = Math.floor(this.#plane.clock.now().getTime() / 1000)
-    const wish = { mouth: this.mouth, body, outline, headers: this.asked.headers, id: this.id, created }
+    const wish = { mouth: this.mouth, body, outline, headers: this.asked.headers, id: this.id, created: this.created }
     this.wish = wish
     const key = outline.stream ? undefined : keyOf(this.asked)
     if (key === undefined) return this.#rule(pass, wish)
@@ -108,7 +112,7 @@ export class Call implements Asker, Answerer {
   #recalled(pass: Pass, wish: Wish, found: Held | Kept) {
     if ('body' in found) {
       this.#isOver = true
-      const headers = { ...found.headers, ...this.#common, 'idempotent-replayed': 'true' }
+      const headers = { ...found.headers, ...this.#told(), 'idempotent-replayed': 'true' }
       return this.#reply.send(200, headers, found.body)
     }
     this.#held = found
@@ -170,7 +174,7 @@ export class Call implements Asker, Answerer {
       this.#ticket = ticket
       // The client went away while its leave was being fetched.
       if (this.#isOver) return this.#settle('aborted', 499, null)
-      this.#ticketHeaders = ticket.headers
+      this.#headers = ticket.headers
       if (this.cached) return this.#recall(this.cached)
       this.#unfollow = pass.follow(this.#cutOff)
       this.#leave = this.#plane.running.join(this.#stop)
@@ -184,7 +188,7 @@ export class Call implements Asker, Answerer {
     this.#keep(body)
     for (const { guardrail, action, side } of findings) this.watch?.findings.add({ name: guardrail }, action, side)
     const settled = this.#settle('completed', 200, null, { usage, output_tokens: 0, isWhole: true })
-    this.#tell({ ...headers, ...this.#common, 'x-flow-cache': 'hit' }, body, settled?.nanocredits)
+    this.#tell({ ...headers, ...this.#told(), 'x-flow-cache': 'hit' }, body, settled?.nanocredits)
   }
 
   #tell(headers: Headers, body: string | Buffer, nanocredits?: number) {
@@ -288,7 +292,7 @@ export class Call implements Asker, Answerer {
     }
     const { length = 0 } = this.asking?.attempts ?? []
     this.#end(length > 0 ? status : 'refused', fault.status, fault)
-    const headers = { ...this.#common, ...faultHeaders(fault) }
+    const headers = Object.assign(this.#told(), faultHeaders(fault))
     if (length > 0) headers['x-flow-attempts'] = String(length)
     const body = JSON.stringify(faultBody(this.mouth, fault, this.asked.request_id))
     // Whoever is told may ask again at once, with the same key.
@@ -320,7 +324,7 @@ export class Call implements Asker, Answerer {
     if (!this.wish || this.#isBeingAdmitted) return undefined
     const record = recordOf(this, status, http_status, fault, counted)
     const settled = ticket?.settle(record)
-    if (!settled) this.#plane.journal.note({ ...record, nanocredits: 0 })
+    if (!settled) this.#plane.journal.note(record)
     const { asked, policy } = this
     this.#plane.trace(() => spansOf(record, settled?.nanocredits ?? 0, asked.inside, policy))
     return settled
@@ -339,13 +343,17 @@ export class Call implements Asker, Answerer {
     return this.#leading ? 'miss' : 'off'
   }
 
-  get #common(): Headers {
-    const common = { ...this.#ticketHeaders, 'x-request-id': this.asked.request_id, 'cache-control': 'no-store' }
-    return this.watch ? { ...common, ...this.watch.headers } : common
+  #told(): Headers {
+    const headers = this.#headers
+    headers['x-request-id'] = this.asked.request_id
+    headers['cache-control'] = 'no-store'
+    return this.watch ? Object.assign(headers, this.watch.headers) : headers
   }
 
   #answerHeaders(attempt: Attempt): Headers {
-    const headers = { ...this.#common, 'content-type': kindOf(this), 'x-flow-cache': this.cache }
+    const headers = this.#told()
+    headers['content-type'] = kindOf(this)
+    headers['x-flow-cache'] = this.cache
     return this.#withTarget(headers, attempt)
   }
 

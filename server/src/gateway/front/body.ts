@@ -1,22 +1,23 @@
 /** Reading the body of a call: JSON with bounds. Deep nesting is refused by the outline, which walks over it anyway. */
 
+import { isUtf8 } from 'node:buffer'
 import type { JsonObject } from '../hub.ts'
 import { refuse } from '../mouths/refuse.ts'
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
+const BYTE_ORDER_MARK = '\ufeff'
 
 export function readJson(bytes: Buffer): JsonObject {
+  if (!isUtf8(bytes)) throw refuse('The body is not UTF-8.')
+  const text = bytes.toString()
   let value: unknown
   try {
-    // Most are pure and need no look for wrong bytes.
-    value = JSON.parse(utf8.decode(bytes))
+    value = JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text)
   } catch (error) {
-    if (error instanceof SyntaxError) throw refuse(`The body is not JSON: ${error.message}`)
-    throw refuse('The body is not UTF-8.')
+    throw refuse(`The body is not JSON: ${(error as SyntaxError).message}`)
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw refuse('The body must be a JSON object.')
-  if (bytes.includes('"__proto__"') && hasProto(value)) throw refuse('The body has a key named "__proto__".')
+  if (text.includes('"__proto__"') && hasProto(value)) throw refuse('The body has a key named "__proto__".')
   return value as JsonObject
 }
 

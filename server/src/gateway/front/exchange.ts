@@ -10,6 +10,9 @@ export type Asked = {
   /** In lower case. */
   headers: Record<string, string | undefined>
   body: Buffer
+  /** Made here: of the call, if it becomes one. */
+  id: string
+  /** As the client has named it; else the id. */
   request_id: string
   /** The caller's. */
   address: string

@@ -85,7 +85,17 @@ export function createFront(plane: Plane, settings: Settings): Front {
       const method = body ? 'POST' : 'GET'
       const began = performance.now()
       const { inside } = pass
-      const asked: Asked = { method, path, headers, body: text, request_id, address: 'local', began, inside }
+      const asked: Asked = {
+        id: newId(),
+        method,
+        path,
+        headers,
+        body: text,
+        request_id,
+        address: 'local',
+        began,
+        inside,
+      }
       const reply = new RequestReply(signal, undefined)
       const mouth = mouths[path]
       if (mouth) new Call(plane, mouth, asked, reply, readJson).run(pass)
@@ -105,18 +115,24 @@ function askedOf(
   const query = url.indexOf('?')
   const path = url.slice(PREFIX.length, query < 0 ? undefined : query)
   const given = headers['x-request-id']
+  const id = newId()
   const forwarded = trust_proxy ? headers['x-forwarded-for']?.split(',').at(-1)?.trim() : undefined
   return {
     method,
     path: path.includes('%') ? decoded(path) : path,
     headers,
-    body: Buffer.alloc(0),
-    request_id: given && UUID.test(given) ? given : newId(),
-    address: (forwarded || peer || 'local').replace(/^::ffff:/, ''),
+    body: NOTHING,
+    id,
+    request_id: given && UUID.test(given) ? given : id,
+    address: plain(forwarded || peer || 'local'),
     began: performance.now(),
   }
 }
 
+/** An IPv4 address that came in over IPv6, as itself. */
+const plain = (address: string) => (address.startsWith('::ffff:') ? address.slice(7) : address)
+
+const NOTHING = Buffer.alloc(0)
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 function decoded(path: string): string {
@@ -217,7 +233,7 @@ function checkKind(headers: Asked['headers']): void {
   const encoding = headers['content-encoding']
   if (encoding !== undefined && encoding !== 'identity') throw wrongKind('Send the body without a content encoding.')
   const type = headers['content-type'] ?? ''
-  if (/^application\/([\w.-]+\+)?json\s*(;|$)/i.test(type)) return
+  if (type === 'application/json' || /^application\/([\w.-]+\+)?json\s*(;|$)/i.test(type)) return
   throw wrongKind('Send the body as application/json, with that Content-Type.')
 }
 

@@ -53,9 +53,8 @@ export function openGovernor(platform: Pick<Platform, 'database' | 'log' | 'cloc
   }
   const ticketOf = (plan: Plan, held: Held): Ticket => {
     for (const { account } of held.accounts) if (account.isLow) takeInBackground(account)
-    for (const { rate } of held.rates) if (rate.isLow) takeInBackground(rate)
-    const ours = era
-    return new LeaseTicket(plan, held, now, (settling) => till.put({ ...settling, era: ours }))
+    for (const { rates } of held.meters) for (const rate of rates) if (rate.isLow) takeInBackground(rate)
+    return new LeaseTicket(plan, held, era, now, till.put)
   }
 
   const fetched = async (policy: Policy, caller: Caller, estimates: Estimate[], first: Taker[]): Promise<Ticket> => {

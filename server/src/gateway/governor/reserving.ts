@@ -25,8 +25,8 @@ export type Held = {
   /** The output that is paid for. */
   outputs: number
   accounts: { account: Account; nanocredits: number; model: string | undefined }[]
-  rates: { rate: Rate; amount: number }[]
-  slots: Slots[]
+  /** A request, a place and so many tokens of each. */
+  meters: { rates: Rate[]; slots: Slots[]; tokens: number }[]
   reserved_ms: number
 }
 export type Lacking = { lacking: Taker[] }
@@ -37,7 +37,7 @@ const ROUNDS_MAX = 8
 const AMPLE = 4
 
 type Question = { plan: Plan; estimates: Estimate[]; asked: number | null; answers: number; now_ms: number }
-type Ask = (taker: Taker & { isDry(): boolean; lack(amount: number): void }, amount: number) => void
+type Source = Taker & { isDry(): boolean; lack(amount: number): void }
 
 /** Throws a `Refusal`. */
 export function reserve(plan: Plan, estimates: Estimate[], now_ms: number, rounds: number): Held | Lacking {
@@ -49,35 +49,32 @@ export function reserve(plan: Plan, estimates: Estimate[], now_ms: number, round
 
 function lackingOf(question: Question): Taker[] {
   const lacking: Taker[] = []
-  const ask: Ask = (taker, amount) => {
-    if (taker.isDry()) return
-    taker.lack(amount)
-    lacking.push(taker)
-  }
   const { plan, estimates } = question
-  lookAtMeters(plan, estimates, question, ask)
-  lookAtMoney(plan.account, estimates, question, ask)
+  lookAtMeters(plan, estimates, question, lacking)
+  lookAtMoney(plan.account, estimates, question, lacking)
   if (!plan.hasModels) return lacking
   for (const estimate of estimates) {
     const model = plan.modelOf(estimate.model)
-    lookAtMeters(model, [estimate], question, ask)
-    if (model.account) lookAtMoney(model.account, [estimate], question, ask)
+    lookAtMeters(model, [estimate], question, lacking)
+    if (model.account) lookAtMoney(model.account, [estimate], question, lacking)
   }
   return lacking
 }
 
-function lookAtMeters({ rates, slots }: Meters, estimates: Estimate[], question: Question, ask: Ask): void {
-  for (const rate of rates) {
-    const amount = rate.unit === 'requests' ? 1 : tokensOf(estimates, wantedOf(question))
-    const free = rate.freeAt(question.now_ms)
-    if (amount > 0 && free < amount) ask(rate, amount - Math.max(0, free))
-  }
-  for (const slot of slots) if (slot.free < 1) ask(slot, 1)
+function lookAtMeters({ rates, slots }: Meters, estimates: Estimate[], question: Question, lacking: Taker[]): void {
+  const tokens = tokensOf(estimates, wantedOf(question))
+  for (const rate of rates) lookAt(rate, rate.freeAt(question.now_ms), rate.unit === 'requests' ? 1 : tokens, lacking)
+  for (const slot of slots) lookAt(slot, slot.free, 1, lacking)
 }
 
-function lookAtMoney(account: Account, estimates: Estimate[], question: Question, ask: Ask): void {
-  const amount = needOf(account, estimates, question)
-  if (amount > 0 && account.free < amount) ask(account, amount - Math.max(0, account.free))
+function lookAtMoney(account: Account, estimates: Estimate[], question: Question, lacking: Taker[]): void {
+  lookAt(account, account.free, needOf(account, estimates, question), lacking)
+}
+
+function lookAt(source: Source, free: number, amount: number, lacking: Taker[]): void {
+  if (amount <= 0 || free >= amount || source.isDry()) return
+  source.lack(amount - Math.max(0, free))
+  lacking.push(source)
 }
 
 function needOf(account: Account, estimates: Estimate[], question: Question): number {
@@ -107,19 +104,25 @@ const promptTokens = ({ input_tokens_max }: Estimate): number => Math.ceil(input
 const tokensOf = (estimates: Estimate[], outputs: number): number => most(estimates, promptTokens) + outputs
 
 /** How much output fits, or why nothing does. */
-type Fit = { estimate: Estimate; money: number; tokens: number; fault: Fault | undefined }
+type Fit = { money: number; tokens: number; fault: Fault | undefined }
 
 function held(question: Question): Held {
   const { plan, estimates, asked, answers } = question
   const least = Math.min(SENSIBLE_TOKENS * answers, asked ?? Number.POSITIVE_INFINITY)
-  const fits = estimates.map((estimate) => fitOf(question, estimate, least))
-  const fitting = fits.filter(({ fault }) => fault === undefined)
-  const [refused] = fits
-  if (refused?.fault && fitting.length === 0) throw new Refusal(refused.fault)
+  const allowed: Estimate[] = []
+  let refused: Fault | undefined
+  let money = Number.POSITIVE_INFINITY
+  let tokens = Number.POSITIVE_INFINITY
+  for (const estimate of estimates) {
+    const fit = fitOf(question, estimate, least)
+    refused ??= fit.fault
+    if (fit.fault) continue
+    allowed.push(estimate)
+    money = Math.min(money, fit.money)
+    tokens = Math.min(tokens, fit.tokens)
+  }
+  if (refused && allowed.length === 0) throw new Refusal(refused)
 
-  const allowed = fitting.map(({ estimate }) => estimate)
-  const money = fitting.reduce((fewest, fit) => Math.min(fewest, fit.money), Number.POSITIVE_INFINITY)
-  const tokens = fitting.reduce((fewest, fit) => Math.min(fewest, fit.tokens), Number.POSITIVE_INFINITY)
   const wanted = wantedOf(question)
   const isFree = asked === null && money >= ANSWER_TOKENS_MAX * answers && areAmple(question, allowed)
   const bounded = Math.min(wanted, money, tokens)
@@ -139,41 +142,42 @@ const areAmple = (question: Question, allowed: Estimate[]): boolean => {
 }
 
 function fitOf({ plan, now_ms }: Question, estimate: Estimate, least: number): Fit {
-  const fit: Fit = { estimate, money: Number.POSITIVE_INFINITY, tokens: Number.POSITIVE_INFINITY, fault: undefined }
-  fitInto(fit, plan, plan.account, least, now_ms)
+  const fit: Fit = { money: Number.POSITIVE_INFINITY, tokens: Number.POSITIVE_INFINITY, fault: undefined }
+  fitInto(fit, estimate, plan, plan.account, least, now_ms)
   if (!plan.hasModels || fit.fault) return fit
   const model = plan.modelOf(estimate.model)
-  fitInto(fit, model, model.account, least, now_ms)
+  fitInto(fit, estimate, model, model.account, least, now_ms)
   return fit
 }
 
 function fitInto(
   fit: Fit,
+  estimate: Estimate,
   { rates, slots }: Meters,
   account: Account | undefined,
   least: number,
   now_ms: number,
 ): void {
   // What was answered before needs none.
-  const needsTokens = fit.estimate.input_tokens_max + least > 0
+  const needsTokens = estimate.input_tokens_max + least > 0
   for (const rate of rates) {
     if (rate.unit === 'tokens' && !needsTokens) continue
     const free = rate.freeAt(now_ms)
-    if (rate.unit === 'tokens') fit.tokens = Math.min(fit.tokens, free - promptTokens(fit.estimate))
+    if (rate.unit === 'tokens') fit.tokens = Math.min(fit.tokens, free - promptTokens(estimate))
     if (rate.unit === 'requests' ? free < 1 : fit.tokens < least) fit.fault ??= overRate(rate, now_ms)
   }
   for (const slot of slots) if (slot.free < 1) fit.fault ??= overSlots(slot.limit)
   if (!account?.isHard) return
   // What costs nothing is refused by no budget.
-  if (mostOf(fit.estimate, least) === 0 && fit.estimate.price.output === 0) return
-  fit.money = Math.min(fit.money, tokensFor(fit.estimate, account.free))
-  if (fit.money < least) fit.fault ??= overBudget(account.purses, mostOf(fit.estimate, least), now_ms)
+  if (mostOf(estimate, least) === 0 && estimate.price.output === 0) return
+  fit.money = Math.min(fit.money, tokensFor(estimate, account.free))
+  if (fit.money < least) fit.fault ??= overBudget(account.purses, mostOf(estimate, least), now_ms)
 }
 
 type Taking = { bound: number | null; outputs: number; bounded: number; now_ms: number }
 
 function takeAll(plan: Plan, allowed: Estimate[], { bound, outputs, bounded, now_ms }: Taking): Held {
-  const all: Held = { allowed, bound, outputs, accounts: [], rates: [], slots: [], reserved_ms: now_ms }
+  const all: Held = { allowed, bound, outputs, accounts: [], meters: [], reserved_ms: now_ms }
   takeInto(all, plan, plan.account, allowed, bounded, undefined)
   if (!plan.hasModels) return all
   for (const estimate of allowed) {
@@ -188,7 +192,7 @@ function takeInto(
   { rates, slots }: Meters,
   account: Account | undefined,
   estimates: Estimate[],
-  tokens: number,
+  outputs: number,
   model: string | undefined,
 ): void {
   if (account) {
@@ -196,13 +200,8 @@ function takeInto(
     account.reserve(nanocredits)
     all.accounts.push({ account, nanocredits, model })
   }
-  for (const rate of rates) {
-    const amount = rate.unit === 'requests' ? 1 : tokensOf(estimates, tokens)
-    rate.use(amount)
-    all.rates.push({ rate, amount })
-  }
-  for (const slot of slots) {
-    slot.use()
-    all.slots.push(slot)
-  }
+  const tokens = tokensOf(estimates, outputs)
+  for (const rate of rates) rate.use(rate.unit === 'requests' ? 1 : tokens)
+  for (const slot of slots) slot.use()
+  all.meters.push({ rates, slots, tokens })
 }

@@ -1,12 +1,13 @@
 /** The leave to make a call: what is set aside for it, until it is settled. */
 
+import { written } from '../../context.ts'
 import type { CallRecord, Settled, Ticket } from '../policies/policy.ts'
 import { costOf, mostOf } from './cost.ts'
 import type { Plan } from './plan.ts'
 import type { Rate } from './rate.ts'
 import { MINUTE_MS } from './rate.ts'
 import type { Held } from './reserving.ts'
-import type { Settling } from './till.ts'
+import type { Era, Settling } from './till.ts'
 
 /** A stream that comes to the end of what is paid for gets so much more at a time, where there is more. */
 const MORE_TOKENS = 1_024
@@ -18,13 +19,15 @@ export class LeaseTicket implements Ticket {
   readonly headers: Record<string, string>
   readonly #plan: Plan
   readonly #held: Held
+  readonly #era: Era
   readonly #write: (settling: Settling) => void
   readonly #now: () => number
   readonly #isHard: boolean
   #outputs: number
 
-  constructor(plan: Plan, held: Held, now: () => number, write: (settling: Settling) => void) {
+  constructor(plan: Plan, held: Held, era: Era, now: () => number, write: (settling: Settling) => void) {
     this.#plan = plan
+    this.#era = era
     this.#held = held
     this.#now = now
     this.#write = write
@@ -54,11 +57,12 @@ export class LeaseTicket implements Ticket {
       if (share > 0) accounts.push(part.account)
     }
     const tokens = record.cache === 'hit' ? 0 : record.usage.input + record.usage.output
-    for (const { rate, amount } of this.#held.rates) {
-      if (rate.unit === 'tokens') rate.settle(this.#held.reserved_ms, amount, tokens, now)
+    for (const { rates, slots, tokens: reserved } of this.#held.meters) {
+      for (const rate of rates) if (rate.unit === 'tokens') rate.settle(this.#held.reserved_ms, reserved, tokens, now)
+      for (const slot of slots) slot.settle()
     }
-    for (const slot of this.#held.slots) slot.settle()
-    this.#write({ record, model, nanocredits: cost, accounts, settled_at: new Date(now).toISOString() })
+    const settled_at = written(new Date(now))
+    this.#write({ record, model, nanocredits: cost, accounts, settled_at, era: this.#era })
     return { nanocredits: cost }
   }
 
@@ -94,17 +98,20 @@ export class LeaseTicket implements Ticket {
   }
 }
 
-function headersOf(plan: Plan, { rates, reserved_ms }: Held): Record<string, string> {
+function headersOf(plan: Plan, { meters, reserved_ms }: Held): Record<string, string> {
   const headers: Record<string, string> = {}
-  if (rates.length > 0) {
-    const seconds = Math.ceil((MINUTE_MS - (reserved_ms % MINUTE_MS)) / 1000)
-    for (const unit of ['requests', 'tokens'] as const) {
-      const rate = tightest(rates, unit)
-      if (!rate) continue
-      headers[`x-ratelimit-limit-${unit}`] = String(rate.most)
-      headers[`x-ratelimit-remaining-${unit}`] = String(rate.remaining)
-      headers[`x-ratelimit-reset-${unit}`] = `${seconds}s`
-    }
+  const reset = `${Math.ceil((MINUTE_MS - (reserved_ms % MINUTE_MS)) / 1000)}s`
+  const requests = tightest(meters, 'requests')
+  if (requests) {
+    headers['x-ratelimit-limit-requests'] = String(requests.most)
+    headers['x-ratelimit-remaining-requests'] = String(requests.remaining)
+    headers['x-ratelimit-reset-requests'] = reset
+  }
+  const tokens = tightest(meters, 'tokens')
+  if (tokens) {
+    headers['x-ratelimit-limit-tokens'] = String(tokens.most)
+    headers['x-ratelimit-remaining-tokens'] = String(tokens.remaining)
+    headers['x-ratelimit-reset-tokens'] = reset
   }
   for (const purse of plan.warnings) {
     const used = plan.account.usedOf(purse)
@@ -116,10 +123,10 @@ function headersOf(plan: Plan, { rates, reserved_ms }: Held): Record<string, str
   return headers
 }
 
-function tightest(rates: Held['rates'], unit: Rate['unit']): Rate | undefined {
+function tightest(meters: Held['meters'], unit: Rate['unit']): Rate | undefined {
   let found: Rate | undefined
-  for (const { rate } of rates) {
-    if (rate.unit === unit && (!found || rate.remaining < found.remaining)) found = rate
+  for (const { rates } of meters) {
+    for (const rate of rates) if (rate.unit === unit && (!found || rate.remaining < found.remaining)) found = rate
   }
   return found
 }

@@ -25,8 +25,8 @@ export type Settling = {
   /** Who pays. */
   accounts: Account[]
   settled_at: string
+  era: Era
 }
-type Entry = Settling & { era: Era }
 
 const BATCH_MAX = 250
 const BATCH_CHARACTERS_MAX = 8 * 1024 * 1024
@@ -37,21 +37,21 @@ const CHARACTERS_MAX = 64 * 1024 * 1024
 const ENTRIES_MAX = 50_000
 
 export type Till = {
-  put(entry: Entry): void
+  put(entry: Settling): void
   readonly isFull: boolean
   /** Writes all that is there, for so long at most. Whether it is written. */
   close(deadline_ms: number): Promise<boolean>
 }
 
 export function openTill({ database, log }: { database: Database; log: Logger }, holder: Holder): Till {
-  const waiting: Entry[] = []
+  const waiting: Settling[] = []
   let characters = 0
   let writing: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
   let batch_max = BATCH_MAX
   let withTraces = true
   /** Nobody learned whether it was written: it is written again as it is, so that nothing new is told by what is old. */
-  let inDoubt: Entry[] | undefined
+  let inDoubt: Settling[] | undefined
 
   const later = (ms: number) => {
     timer ??= setTimeout(() => {
@@ -87,17 +87,17 @@ export function openTill({ database, log }: { database: Database; log: Logger },
         log.error({ err, line: batch.map(lineOf) }, 'a call cannot be written; the others go on')
       }
       waiting.splice(0, batch.length)
-      characters -= sizeOf(batch)
+      for (const entry of batch) characters -= sizeOf(entry)
       batch_max = withTraces ? Math.min(BATCH_MAX, batch_max * 2) : 1
       withTraces = true
     }
   }
   /** What cannot be stored is found by writing it alone; then its trace is let go. */
-  const isHopeless = (batch: Entry[]) => batch.length === 1 && !withTraces
+  const isHopeless = (batch: Settling[]) => batch.length === 1 && !withTraces
 
   return {
     put(entry) {
-      const size = sizeOf([entry])
+      const size = sizeOf(entry)
       const hasRoom = characters + size <= CHARACTERS_MAX
       if (hasRoom) characters += size
       waiting.push(hasRoom ? entry : { ...entry, record: { ...entry.record, request: null, answer: null } })
@@ -127,15 +127,14 @@ export function openTill({ database, log }: { database: Database; log: Logger },
 /** Another write would be refused, too. */
 const isRefused = (err: unknown): boolean => err instanceof DatabaseFault && /^(22|23)/.test(err.code)
 
-const sizeOf = (entries: Entry[]): number =>
-  entries.reduce((sum, { record }) => sum + (record.request?.length ?? 0) + (record.answer?.length ?? 0), 0)
+const sizeOf = ({ record }: Settling): number => (record.request?.length ?? 0) + (record.answer?.length ?? 0)
 
 /** Of one era, so many and so much of it. */
-function firstOf(waiting: Entry[], most: number): Entry[] {
+function firstOf(waiting: Settling[], most: number): Settling[] {
   const isLost = waiting[0]?.era.isLost
   let room = BATCH_CHARACTERS_MAX
   const end = waiting.findIndex((entry, index) => {
-    room -= sizeOf([entry])
+    room -= sizeOf(entry)
     return index > 0 && (index >= most || room < 0 || entry.era.isLost !== isLost)
   })
   return waiting.slice(0, end < 0 ? waiting.length : end)
@@ -144,7 +143,7 @@ function firstOf(waiting: Entry[], most: number): Entry[] {
 type Parts = { database: Database; holder: Holder }
 
 /** False: it must be looked at again, since what it was paid from was given up. */
-async function writeBatch({ database, holder }: Parts, batch: Entry[], withTraces: boolean): Promise<boolean> {
+async function writeBatch({ database, holder }: Parts, batch: Settling[], withTraces: boolean): Promise<boolean> {
   const isLost = batch[0]?.era.isLost === true
   const isPaying = !isLost && batch.some(({ nanocredits }) => nanocredits > 0)
   const holder_id = isPaying ? await holder.here() : undefined
@@ -160,11 +159,11 @@ async function writeBatch({ database, holder }: Parts, batch: Entry[], withTrace
   return isWritten
 }
 
-const billed = ({ era, nanocredits }: Entry): number => (era.isLost ? 0 : nanocredits)
+const billed = ({ era, nanocredits }: Settling): number => (era.isLost ? 0 : nanocredits)
 
-const tracedOf = (entry: Entry) => ({ ...entry.record, nanocredits: billed(entry) })
+const tracedOf = (entry: Settling) => ({ record: entry.record, nanocredits: billed(entry) })
 
-function lineOf(entry: Entry): Line {
+function lineOf(entry: Settling): Line {
   const { record, model, settled_at } = entry
   const { caller, usage } = record
   const name = (model ?? record.model).replaceAll('\0', '').toWellFormed().slice(0, NAME_MAX)
@@ -189,7 +188,7 @@ function lineOf(entry: Entry): Line {
 /** Clients send what they like. */
 const NAME_MAX = 300
 
-async function spend(db: Db, holder_id: string, batch: Entry[]): Promise<void> {
+async function spend(db: Db, holder_id: string, batch: Settling[]): Promise<void> {
   const leases = new Map<string, { organization_id: string; account: string; nanocredits: number }>()
   const sums = new Map<string, store.Spent>()
   for (const { record, model, nanocredits, accounts, settled_at } of together(batch)) {
@@ -211,7 +210,7 @@ async function spend(db: Db, holder_id: string, batch: Entry[]): Promise<void> {
 }
 
 /** Calls in a row that the same caller made of the same model on the same day, as one: there are few others. */
-function together(batch: Entry[]): Settling[] {
+function together(batch: Settling[]): Settling[] {
   const all: Settling[] = []
   for (const one of batch) {
     if (one.nanocredits === 0) continue

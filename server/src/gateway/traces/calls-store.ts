@@ -18,13 +18,14 @@ const RETENTION_DAYS = 30
 type Tenant = Pick<Scope, 'db' | 'organization_id'>
 
 /** A call that is over, and what it cost. */
-export type Settlement = CallRecord & { nanocredits: number }
+export type Settlement = { record: CallRecord; nanocredits: number }
 
 /** Writes calls of any number of organizations, which takes a handle of the platform, or of one, with the handle of
  *  that one; in the caller's transaction, if there is one. What was written before is not written again. */
 export async function insertCalls(db: Db, calls: readonly Settlement[]): Promise<void> {
   if (calls.length === 0) return
-  const kept = calls.filter(({ request, answer }) => request !== null || answer !== null)
+  const kept: CallRecord[] = []
+  for (const { record } of calls) if (record.request !== null || record.answer !== null) kept.push(record)
   await db.send(sql`
     with kept as (
       insert into gateway_call_contents (call_id, organization_id, request, answer)
@@ -38,7 +39,7 @@ export async function insertCalls(db: Db, calls: readonly Settlement[]): Promise
     on conflict do nothing`)
 }
 
-const rowOf = (call: Settlement) => ({
+const rowOf = ({ record: call, nanocredits }: Settlement) => ({
   id: call.id,
   organization_id: call.caller.organization_id,
   workspace_id: call.caller.workspace_id,
@@ -60,7 +61,7 @@ const rowOf = (call: Settlement) => ({
   is_estimated: call.is_estimated,
   attempts: call.attempts,
   findings: call.findings,
-  nanocredits: call.nanocredits,
+  nanocredits,
   started_at: call.started_at,
   first_chunk_ms: call.first_chunk_ms,
   duration_ms: call.duration_ms,

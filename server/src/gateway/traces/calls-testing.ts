@@ -1,10 +1,9 @@
 /** A call as it is written, for tests of where it is written. */
 
 import { newId, systemClock } from '../../context.ts'
-import type { Caller } from '../policies/policy.ts'
-import type { Settlement } from './calls-store.ts'
+import type { Caller, CallRecord } from '../policies/policy.ts'
 
-export const callAs = (caller: Caller, more: Partial<Settlement>): Settlement => ({
+export const callAs = (caller: Caller, more: Partial<CallRecord>): CallRecord => ({
   id: newId(),
   caller,
   request_id: newId(),
@@ -27,6 +26,5 @@ export const callAs = (caller: Caller, more: Partial<Settlement>): Settlement =>
   request: '{"model":"flow/echo"}',
   answer: null,
   findings: [],
-  nanocredits: 7,
   ...more,
 })

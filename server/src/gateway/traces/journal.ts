@@ -5,10 +5,11 @@
 
 import type { Platform } from '../../context.ts'
 import { DatabaseUnavailable } from '../../db/faults.ts'
-import { insertCalls, type Settlement } from './calls-store.ts'
+import type { CallRecord } from '../policies/policy.ts'
+import { insertCalls } from './calls-store.ts'
 
 export type Journal = {
-  note(call: Settlement): void
+  note(call: CallRecord): void
   /** Writes what there is, if the database takes it. */
   close(): Promise<void>
 }
@@ -26,7 +27,7 @@ const GATHER_MS = 50
 const PAUSE_MS = 1_000
 
 export function openJournal({ database, log }: Pick<Platform, 'database' | 'log'>): Journal {
-  let waiting: Settlement[] = []
+  let waiting: CallRecord[] = []
   let characters = 0
   let dropped = 0
   let isClosing = false
@@ -66,9 +67,12 @@ export function openJournal({ database, log }: Pick<Platform, 'database' | 'log'
   }
 
   /** How many the database refuses for what is in them. */
-  const insert = async (batch: Settlement[]): Promise<number> => {
+  const insert = async (batch: CallRecord[]): Promise<number> => {
     try {
-      await insertCalls(database.platform, batch)
+      await insertCalls(
+        database.platform,
+        batch.map((record) => ({ record, nanocredits: 0 })),
+      )
       return 0
     } catch (err) {
       if (isPassing(err)) throw err
@@ -106,10 +110,10 @@ export function openJournal({ database, log }: Pick<Platform, 'database' | 'log'
   }
 }
 
-const sizeOf = (calls: Settlement[]): number =>
+const sizeOf = (calls: CallRecord[]): number =>
   calls.reduce((sum, { request, answer }) => sum + (request?.length ?? 0) + (answer?.length ?? 0), 0)
 
-function firstOf(waiting: Settlement[]): Settlement[] {
+function firstOf(waiting: CallRecord[]): CallRecord[] {
   let room: number = journalLimits.batch_characters
   const end = waiting.findIndex((call, index) => {
     room -= sizeOf([call])
