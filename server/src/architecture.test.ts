@@ -112,6 +112,21 @@ test('time comes from the clock', () => {
   assert.deepEqual(readers, [], 'Take the time from ctx.now or from the clock of the platform.')
 })
 
+/** Once in a process. */
+const assignedOnce = ['db/embedded.ts', 'db/embedded-worker.ts', 'db/synced-files.ts', 'solutions/flowchart-thread.ts']
+
+test('no function is assigned to a property while calls are served', () => {
+  const assigned =
+    /(?<!^\s*(?:const|let) .*)(?:\.#?\w+|\]) \??\??= (?:async )?(?:function\b|\([^()]*\)(?:: [^=]+)? =>|\w+ =>)/m
+  const keepers = files.filter((file) => !assignedOnce.includes(file) && assigned.test(text(file)))
+  assert.deepEqual(
+    keepers,
+    [],
+    'V8 makes such a function old at once, so that it keeps all that it can see until the next full collection: ' +
+      'write a method, or give the function a name first.',
+  )
+})
+
 test('a file can be read in one sitting', () => {
   const long = files
     .filter((file) => text(file).split('\n').length > LINES_MAX)

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, createConnection, createServer } from 'node:net'
 import { after, test } from 'node:test'
 import { connect } from './connect.ts'
 import { DatabaseUnavailable, sql } from './db.ts'
@@ -111,6 +113,35 @@ test('a session that is lost in use is unavailable, and the next one is fresh', 
   assert.deepEqual(await database.of(organization).one(sql`select current_setting('app.org') as org`), {
     org: organization,
   })
+  await database.close()
+})
+
+test('a server that falls silent in the middle is unavailable, and the next session is fresh', { skip }, async () => {
+  const url = new URL(await newUrl())
+  const { hostname, port } = url
+  let isMute = false
+  const line = createServer((near) => {
+    const far = createConnection(Number(port), hostname)
+    near.on('data', (bytes) => isMute || far.write(bytes))
+    far.on('data', (bytes) => isMute || near.write(bytes))
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const)
+      one.on('error', () => {}).on('close', () => other.destroy())
+  }).listen(0, '127.0.0.1')
+  leftovers.push(async () => line.close())
+  await once(line, 'listening')
+  url.hostname = '127.0.0.1'
+  url.port = String((line.address() as AddressInfo).port)
+  const { database, db } = await open({ url: url.href, statement_timeout_ms: 200 })
+  const session = () => db.one<{ pid: number }>(sql`select pg_backend_pid() as pid`)
+  const { pid } = await session()
+
+  isMute = true
+  await assert.rejects(session(), DatabaseUnavailable)
+  isMute = false
+  assert.notEqual((await session()).pid, pid)
   await database.close()
 })
 

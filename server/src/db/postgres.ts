@@ -49,14 +49,15 @@ export class Postgres implements Adapter {
   /** Why a session ended while it was somebody's. */
   #lost = new WeakMap<pg.PoolClient, Error>()
   #names = new Map<string, string>()
+  readonly #silence_ms: number
 
   constructor(options: PostgresOptions) {
+    this.#silence_ms = options.statement_timeout_ms + GRACE_MS
     this.#pool = new pg.Pool({
       connectionString: options.url,
       application_name: 'flow',
       max: options.pool_max,
       connectionTimeoutMillis: options.wait_timeout_ms,
-      query_timeout: options.statement_timeout_ms + GRACE_MS,
       keepAlive: true,
       // What a session is asked in one turn travels at once: the tenant, `begin`, the first statement.
       pipeline: true,
@@ -156,36 +157,40 @@ export class Postgres implements Adapter {
    *  thrown away with whatever was asked. */
   async #enter(client: pg.PoolClient, tenant: Tenant): Promise<void> {
     if (this.#tenants.get(client) === tenant) return
-    gather(client)
-    await client.query({ name: 'enter', text: `select set_config('app.org', $1, false)`, values: [tenant] })
+    await this.#ask(client, { name: 'enter', text: `select set_config('app.org', $1, false)`, values: [tenant] })
     this.#tenants.set(client, tenant)
   }
 
   async #query(client: pg.PoolClient, statement: Sql, reading: Reading = 'wire', name?: string): Promise<Answer> {
+    const { text } = statement
     const values = encodeAll(statement)
-    gather(client)
-    try {
-      const result = await client.query({
-        name: name ?? this.#name(statement.text),
-        text: statement.text,
-        values,
-        types: typesOf[reading],
-      })
-      return { rows: result.rows, changed: result.rowCount ?? 0, command: result.command }
-    } catch (error) {
-      throw translated(error)
-    }
+    const [answer] = await this.#ask(client, { name: name ?? this.#name(text), text, values, types: typesOf[reading] })
+    if (!answer) throw new Error('The driver gave no answer.')
+    return answer
   }
 
   async #script(client: pg.PoolClient, text: string, reading: Reading = 'wire'): Promise<Answer[]> {
     refuseNul(text)
+    return this.#ask(client, { text, types: typesOf[reading] })
+  }
+
+  /** An answer for each statement. The driver has a promise and a time limit of its own; but they are functions that it
+   *  assigns to a property, and those V8 keeps until its next full collection, with whatever waits for them. */
+  #ask(client: pg.PoolClient, question: pg.QueryConfig): Promise<Answer[]> {
     gather(client)
-    try {
-      const results: pg.QueryResult | pg.QueryResult[] = await client.query({ text, types: typesOf[reading] })
-      return [results].flat().map(({ rows, rowCount, command }) => ({ rows, changed: rowCount ?? 0, command }))
-    } catch (error) {
-      throw translated(error)
-    }
+    return new Promise((resolve, reject) => {
+      const silent = setTimeout(() => {
+        client.connection.stream.destroy()
+        reject(new DatabaseUnavailable('The database did not answer in time.'))
+      }, this.#silence_ms)
+      const query = new pg.Query(question, (error, given) => {
+        clearTimeout(silent)
+        if (error) return reject(translated(error))
+        const results = given as unknown as pg.QueryResult | pg.QueryResult[]
+        resolve([results].flat().map(({ rows, rowCount, command }) => ({ rows, changed: rowCount ?? 0, command })))
+      })
+      client.query(query)
+    })
   }
 
   /** The name a statement is prepared under: the same text has the same one in every session. */

@@ -20,10 +20,8 @@ export type Asker = {
   answered(attempt: Attempt, answer: Answered): void
   said(attempt: Attempt, piece: string | Buffer): void
   ended(attempt: Attempt, last: string | Buffer): void
-  /** What had begun to answer has failed. */
-  broke(fault: Fault): void
-  /** Nobody has answered, and nobody else is asked. */
-  unanswered(fault: Fault): void
+  /** Nobody has answered, or who had begun has failed, and nobody else is asked. */
+  failed(fault: Fault): void
   /** A fault of our own: what the client is told of it. */
   surprised(thrown: unknown): Fault
   /** What is thrown in it ends the call. */
@@ -101,7 +99,7 @@ export class Asking implements Sender {
       this.#launch(stop, breaker, now)
       return
     }
-    if (this.#running.length === 0) this.#giveOut(this.#lastFault ?? resting(wait_ms))
+    if (this.#running.length === 0) this.#asker.failed(this.#lastFault ?? resting(wait_ms))
   }
 
   #pass() {
@@ -193,7 +191,7 @@ export class Asking implements Sender {
     if (isTrouble(fault)) breaker.failed(now)
     else breaker.ended()
     if (this.#isOver) return
-    if (this.winner === attempt) this.#asker.broke(fault)
+    if (this.winner === attempt) this.#asker.failed(fault)
     if (!this.winner) this.#tryOn(stop, fault)
   }
 
@@ -204,9 +202,9 @@ export class Asking implements Sender {
     const { stops, route } = this.#routed
     const isLast = this.#at + 1 >= stops.length
     const retry = retryOf(fault, this.#tries, this.#plane.chance())
-    if (retry === undefined && !isElsewhere(fault)) return this.#giveOut(this.#lastFault)
+    if (retry === undefined && !isElsewhere(fault)) return this.#asker.failed(this.#lastFault)
     const isAgain = retry !== undefined && this.#tries < route.attempts_max && (isLast || !retry.isLong)
-    if (isAgain && retry.isTooLong) return this.#giveOut(this.#lastFault)
+    if (isAgain && retry.isTooLong) return this.#asker.failed(this.#lastFault)
     if (isAgain) return this.#later(retry.wait_ms, () => this.#next())
     this.#pass()
     this.#next()
@@ -218,12 +216,7 @@ export class Asking implements Sender {
     for (const attempt of this.#running) {
       if (attempt !== this.winner) attempt.errand.breaker.failed(performance.now())
     }
-    if (this.winner) this.#asker.broke(fault)
-    else this.#giveOut(fault)
-  }
-
-  #giveOut(fault: Fault) {
-    this.#asker.unanswered(fault)
+    this.#asker.failed(fault)
   }
 
   get #running(): Attempt[] {

@@ -3,6 +3,7 @@
  *  stream, a fault, or because its call gave it up. */
 
 import { isUtf8 } from 'node:buffer'
+import type { Headers } from '../front/exchange.ts'
 import type { Fault } from '../hub.ts'
 import type { Timeouts } from '../policies/policy.ts'
 import { broken, withoutKey } from '../providers/faults.ts'
@@ -234,3 +235,15 @@ export class Attempt implements Landing {
     this.#fail({ status: 504, type: 'api_error', code: 'upstream_timeout', message })
   }
 }
+
+/** Adds what is the same for everybody who is given this answer. */
+export function withTarget(headers: Headers, { errand: { stop, way } }: Attempt, attempts: number): Headers {
+  headers['x-flow-provider'] = stop.provider.name
+  headers['x-flow-model'] = inHeader(stop.model)
+  headers['x-flow-attempts'] = String(attempts)
+  if (way.outgoing.dropped.length > 0) headers['x-flow-dropped'] = inHeader(way.outgoing.dropped.join(', '))
+  return headers
+}
+
+/** Headers are ASCII. */
+const inHeader = (text: string) => (/^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text.toWellFormed()))

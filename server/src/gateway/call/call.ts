@@ -23,7 +23,7 @@ import type { CallRecord, Policy, Ticket } from '../policies/policy.ts'
 import { spansOf } from '../traces/spans.ts'
 import type { Answered, Wish } from '../ways/ways.ts'
 import { type Asker, Asking } from './asking.ts'
-import type { Attempt } from './attempt.ts'
+import { type Attempt, withTarget } from './attempt.ts'
 import { type Cached, cacheKeyOf, estimateOf, type Leading } from './cache.ts'
 import { CONTENT_BYTES_MAX, type Counted, countedOf, recordOf, usageOf } from './noting.ts'
 import { type Held, type Kept, keyOf } from './replays.ts'
@@ -259,7 +259,8 @@ export class Call implements Asker, Answerer {
   #store(attempt: Attempt, body: string | Buffer, counted: Counted) {
     if (!this.#leading) return
     const { provider, model } = attempt.errand.stop
-    const headers = this.#withTarget({ 'content-type': kindOf(this) }, attempt)
+    const attempts = this.asking?.attempts.length ?? 0
+    const headers = withTarget({ 'content-type': kindOf(this) }, attempt, attempts)
     const { usage } = usageOf(this, counted)
     const findings = (this.watch?.findings.all ?? []).filter(({ side }) => side === 'output')
     this.#leading.store({ headers, body, provider: provider.name, model, usage, findings })
@@ -269,13 +270,9 @@ export class Call implements Asker, Answerer {
   /** It may not go on: its key was revoked, or nobody pays for more. */
   readonly #cutOff = (fault: Fault) => this.#fail('cut_off', fault)
   /** The server stops. */
-  readonly #stop = (fault: Fault) => this.#fail('failed', fault)
+  readonly #stop = (fault: Fault) => this.failed(fault)
 
-  broke(fault: Fault) {
-    this.#fail('failed', fault)
-  }
-
-  unanswered(fault: Fault) {
+  failed(fault: Fault) {
     this.#fail('failed', fault)
   }
 
@@ -354,17 +351,7 @@ export class Call implements Asker, Answerer {
     const headers = this.#told()
     headers['content-type'] = kindOf(this)
     headers['x-flow-cache'] = this.cache
-    return this.#withTarget(headers, attempt)
-  }
-
-  /** Adds what is the same for everybody who is given this answer. */
-  #withTarget(headers: Headers, { errand }: Attempt): Headers {
-    const { stop, way } = errand
-    headers['x-flow-provider'] = stop.provider.name
-    headers['x-flow-model'] = inHeader(stop.model)
-    headers['x-flow-attempts'] = String(this.asking?.attempts.length ?? 0)
-    if (way.outgoing.dropped.length > 0) headers['x-flow-dropped'] = inHeader(way.outgoing.dropped.join(', '))
-    return headers
+    return withTarget(headers, attempt, this.asking?.attempts.length ?? 0)
   }
 
   /** Goes on at once where nothing has to be waited for. */
@@ -403,8 +390,5 @@ export class Call implements Asker, Answerer {
 }
 
 const nothing = () => {}
-
-/** Headers are ASCII. */
-const inHeader = (text: string) => (/^[\x20-\x7e]*$/.test(text) ? text : encodeURIComponent(text.toWellFormed()))
 
 const kindOf = ({ wish }: Call) => (wish?.outline.stream ? 'text/event-stream' : 'application/json')
