@@ -35,23 +35,23 @@ export class SocketReply implements Reply {
     headers['content-length'] = String(typeof body === 'string' ? Buffer.byteLength(body) : body.length)
     if (status === 204) delete headers['content-length']
     this.#response.writeHead(status, this.#with(headers))
-    if (typeof body === 'string' || body.length > JOINED_BYTES_MAX) this.#response.end(body)
-    else this.#response.end(body.toString('latin1'), 'latin1')
+    if (isShort(body)) this.#response.end(body.toString('latin1'), 'latin1')
+    else this.#response.end(body)
   }
 
   begin(status: number, headers: Headers, first: string | Buffer): void {
     if (this.isGone) return
     this.#response.on('drain', () => this.#answerer?.drained())
-    this.#response.cork()
     this.#response.writeHead(status, this.#with(headers))
-    this.#response.write(first)
-    this.#response.uncork()
     this.#frame()
+    this.write(first)
   }
 
   write(piece: string | Buffer): boolean {
     if (this.isGone || piece.length === 0) return true
-    return this.#response.write(this.#isFramed ? framed(piece) : piece)
+    if (!this.#isFramed) return this.#response.write(piece)
+    if (isShort(piece)) return this.#response.write(framedText(piece.toString('latin1'), piece.length), 'latin1')
+    return this.#response.write(framed(piece))
   }
 
   end(): void {
@@ -70,15 +70,16 @@ export class SocketReply implements Reply {
   }
 }
 
-/** Bytes as a string with one character for each: Node writes it in one piece with the head, which costs less than a
- *  list of two. Longer ones are not worth the copy. */
-const JOINED_BYTES_MAX = 16 * 1024
+/** Bytes that are worth a copy, as a string with one character for each: what is put before and behind them goes out in
+ *  one piece with them, which costs less than a list. */
+const isShort = (body: string | Buffer): body is Buffer => typeof body !== 'string' && body.length <= SHORT_BYTES_MAX
+const SHORT_BYTES_MAX = 16 * 1024
 
 const LAST_CHUNK = '0\r\n\r\n'
 
 /** A chunk of the transfer encoding (RFC 9112, section 7.1). */
 function framed(piece: string | Buffer): string | Buffer {
-  if (typeof piece === 'string') return `${Buffer.byteLength(piece).toString(16)}\r\n${piece}\r\n`
+  if (typeof piece === 'string') return framedText(piece, Buffer.byteLength(piece))
   const size = `${piece.length.toString(16)}\r\n`
   const chunk = Buffer.allocUnsafe(size.length + piece.length + 2)
   chunk.write(size, 'latin1')
@@ -86,6 +87,8 @@ function framed(piece: string | Buffer): string | Buffer {
   chunk.write('\r\n', size.length + piece.length, 'latin1')
   return chunk
 }
+
+const framedText = (text: string, bytes: number): string => `${bytes.toString(16)}\r\n${text}\r\n`
 
 export class RequestReply implements Reply {
   isGone = false
