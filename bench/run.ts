@@ -1,6 +1,7 @@
 /** Runs the benches: `npm run bench` for all, `npm run bench -- edge start` for some. Each prints figures of its own
  *  run and ratios between them: the machine's speed falls out of a ratio. What begins with `--` is an option: `--peers`
- *  lets benches install and measure others, too; `--write` makes docs/performance.md of what this run has printed. */
+ *  lets benches install and measure others, too; `--write` puts what this run has printed into docs/performance.md, in
+ *  the place of what stood there of the same benches. */
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,14 +21,21 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
+const HEAD = `# How fast it is
+
+Each section is what its bench has printed, in a run of its own. The clients, Flow and PostgreSQL share the cores of one
+machine. Seconds depend on the machine; what counts are the ratios, each taken in the same run.
+`
+
 const machine = describeMachine()
 console.log(machine)
-const sections: string[] = []
+const sections = new Map<string, string>()
 let failed = false
 for (const name of wanted.length > 0 ? wanted : benches) {
   console.log(`\n# ${name}\n`)
   const { printed, code } = await run(name)
-  sections.push(`## ${name}\n\n${await headOf(name)}\n\n${markdown(printed)}`)
+  const how = `Printed by \`npm run bench -- ${[name, ...options].join(' ')}\`, on ${machine}.`
+  sections.set(name, `## ${name}\n\n${await headOf(name)}\n\n${how}\n\n${markdown(printed)}\n`)
   failed ||= code !== 0
   // Broken off by a key, not by a fault.
   if (code === null) break
@@ -72,16 +80,10 @@ function markdown(printed: string): string {
     .replace(/^(\|.*)\n(?!\|)(?=.)/gm, '$1\n\n')
 }
 
-function writePage(): Promise<void> {
-  const page = `# How fast it is
-
-Printed by \`npm run bench -- ${given.join(' ')}\`
-on a machine with ${machine}.
-
-The clients, Flow and PostgreSQL share its cores. Seconds depend on the machine; what counts are the ratios, each taken
-in the same run.
-
-${sections.join('\n\n')}
-`
-  return writeFile(join(import.meta.dirname, '../docs/performance.md'), page)
+async function writePage(): Promise<void> {
+  const place = join(import.meta.dirname, '../docs/performance.md')
+  const [, ...before] = (await readFile(place, 'utf8')).split(/^(?=## )/m)
+  const kept = before.map((section) => [/^## (\S+)/.exec(section)?.[1] ?? '', `${section.trimEnd()}\n`] as const)
+  const page = [HEAD, ...new Map([...kept, ...sections]).values()]
+  await writeFile(place, page.join('\n'))
 }
