@@ -61,7 +61,8 @@ export class Postgres implements Adapter {
       keepAlive: true,
       // What a session is asked in one turn travels at once: the tenant, `begin`, the first statement.
       pipeline: true,
-      onConnect: (client) => client.query(greeting(options)),
+      // The driver's type says less than it gives.
+      onConnect: (client) => this.#ask(client as pg.Client, { text: greeting(options) }),
     })
     // A session that breaks while nobody uses it is replaced; one that breaks in use fails its statement.
     this.#pool.on('error', (error) => options.warn(error, 'a database session was lost'))
@@ -176,7 +177,7 @@ export class Postgres implements Adapter {
 
   /** An answer for each statement. The driver has a promise and a time limit of its own; but they are functions that it
    *  assigns to a property, and those V8 keeps until its next full collection, with whatever waits for them. */
-  #ask(client: pg.PoolClient, question: pg.QueryConfig): Promise<Answer[]> {
+  #ask(client: pg.Client, question: pg.QueryConfig): Promise<Answer[]> {
     gather(client)
     return new Promise((resolve, reject) => {
       const silent = setTimeout(() => {
@@ -204,7 +205,7 @@ export class Postgres implements Adapter {
 }
 
 /** What a session is asked in this turn of the loop leaves in one write: each one costs as much as many statements. */
-function gather(client: pg.PoolClient): void {
+function gather(client: pg.Client): void {
   const { stream } = client.connection
   if (stream.writableCorked > 0) return
   stream.cork()
@@ -247,7 +248,7 @@ function isLostConnection(error: Error): boolean {
   if (error instanceof pg.DatabaseError) return true
   if ('syscall' in error || ('code' in error && typeof error.code === 'string' && error.code.startsWith('E')))
     return true
-  return /^(Connection terminated|Client (has encountered|was closed)|timeout exceeded|Query read timeout|Cannot use a pool|The server does not support SSL|unexpected)/i.test(
+  return /^(Connection terminated|Client (has encountered|was closed)|timeout exceeded|Cannot use a pool|The server does not support SSL|unexpected)/i.test(
     error.message,
   )
 }

@@ -146,6 +146,8 @@ export class Asking implements Sender {
     this.#next()
   }
 
+  // What attempts tell.
+
   send(attempt: Attempt, outgoing: Outgoing) {
     this.#asker.guarded(() => this.#send(attempt, outgoing))
   }

@@ -26,15 +26,15 @@ async function newKey(person?: Awaited<ReturnType<typeof t.newPerson>>): Promise
   return (await mintKey(t.contextOf(actor), { name: 'key' })).key
 }
 
-const ticket: Ticket = {
+const ticketOf = (): Ticket => ({
   output_tokens_max: null,
   headers: {},
   allows: () => true,
   covers: () => true,
   settle: () => ({ nanocredits: 0 }),
-}
+})
 const journal = { note: () => {} }
-const governor = { admit: () => ticket }
+const governor = { admit: ticketOf }
 
 const say = (script: object, more: object = {}) => ({
   model: 'flow/scripted',

@@ -227,6 +227,7 @@ test('bodies that are no calls are refused in OpenAI’s words', async () => {
   assert.equal((await ask('[]')).status, 400)
   assert.equal((await ask(deep)).status, 400)
   assert.equal((await ask('{"__proto__":{},"model":"flow/echo"}')).status, 400)
+  assert.equal((await ask('{"\\u005f_proto__":{},"model":"flow/echo"}')).status, 400)
   assert.deepEqual((await ask({ messages: [] })).param, 'model')
   assert.match(String((await ask(say('x', { messages: [{ role: 'wizard', content: 'x' }] }))).param), /messages\[0\]/)
   assert.equal((await ask(say('x', { model: 'flow/nothing' }))).code, 'model_not_found')

@@ -17,9 +17,12 @@ export function readJson(bytes: Buffer): JsonObject {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw refuse('The body must be a JSON object.')
-  if (text.includes('"__proto__"') && hasProto(value)) throw refuse('The body has a key named "__proto__".')
+  if (mayHaveProto(text) && hasProto(value)) throw refuse('The body has a key named "__proto__".')
   return value as JsonObject
 }
+
+/** It may be written with escapes. */
+const mayHaveProto = (text: string) => text.includes('"__proto__"') || text.includes('\\u00')
 
 /** Only so deep: what is deeper is refused for that. */
 function hasProto(value: unknown, depth = 0): boolean {

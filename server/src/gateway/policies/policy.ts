@@ -168,7 +168,8 @@ export type Estimate = {
 export type Ticket = {
   /** The provider is asked for no more output than this; null: no bound. */
   output_tokens_max: number | null
-  /** What the client is told of budgets that only warn, and of limits: header fields in lower case. */
+  /** What the client is told of budgets that only warn, and of limits: header fields in lower case. The call's own from
+   *  here on, which adds to them. */
   headers: Record<string, string>
   /** Whether this target of the estimates may be asked: a limit or budget of its model may be used up where another's
    *  is not. */
