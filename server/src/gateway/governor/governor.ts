@@ -12,7 +12,7 @@ import type { Caller, Estimate, Governor, Policy, Ticket } from '../policies/pol
 import { Book } from './book.ts'
 import { openHolder } from './holder.ts'
 import type { Plan } from './plan.ts'
-import { away } from './refusing.ts'
+import { away, full } from './refusing.ts'
 import { type Held, reserve } from './reserving.ts'
 import { openTakes, type Taker } from './takes.ts'
 import { LeaseTicket } from './ticket.ts'
@@ -80,7 +80,7 @@ export function openGovernor(platform: Pick<Platform, 'database' | 'log' | 'cloc
   return {
     admit(policy, caller, _call, estimates) {
       if (isClosing) throw new Refusal(stopping)
-      if (till.isFull) throw away()
+      if (till.isFull) throw full()
       const plan = bookOf(policy).planOf(policy, caller)
       const held = reserve(plan, estimates, now(), 0)
       return 'lacking' in held ? fetched(policy, caller, estimates, held.lacking) : ticketOf(plan, held)

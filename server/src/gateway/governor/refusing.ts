@@ -52,11 +52,11 @@ export function overBudget(purses: Purse[], cost: number, now_ms: number): Fault
 const whoseBudget = ({ kind, subject_id, budget }: Purse): string =>
   kind === 'model' ? `the model "${subject_id}" (budget ${budget.id})` : `this ${kind} (budget ${budget.id})`
 
+const unavailable = (message: string): Refusal =>
+  new Refusal({ status: 503, type: 'server_error', code: 'UNAVAILABLE', message, retry_after_seconds: 5 })
+
 export const away = (): Refusal =>
-  new Refusal({
-    status: 503,
-    type: 'server_error',
-    code: 'UNAVAILABLE',
-    message: 'What was set aside for calls is used up, and the database does not answer. Try again shortly.',
-    retry_after_seconds: 5,
-  })
+  unavailable('What was set aside for calls is used up, and the database does not answer. Try again shortly.')
+
+export const full = (): Refusal =>
+  unavailable('So many calls are over that are not written down yet that no more can be made. Try again shortly.')

@@ -63,6 +63,31 @@ test('a batch whose end nobody learned is written once, also when others have co
   await holder.leave()
 })
 
+test('what has piled up is written in few transactions', async () => {
+  const made = await newPriced()
+  const { organization_id, workspace_id, admin } = made
+  const caller = { organization_id, workspace_id, user_id: admin.user_id, key_id: null }
+  let transactions = 0
+  const tx: Db['tx'] = (work, options) => {
+    transactions += 1
+    return database.platform.tx(work, options)
+  }
+  const own = Object.create(database, { platform: { value: Object.create(database.platform, { tx: { value: tx } }) } })
+  const holder = openHolder(platform, { lost: () => {} })
+  await holder.here()
+  const till = openTill({ ...platform, database: own }, holder)
+  const settled_at = platform.clock.now().toISOString()
+  const era = { isLost: false }
+  for (let i = 0; i < 1_500; i += 1) {
+    till.put({ record: callAs(caller, {}), model: 'flow/echo', nanocredits: 7, accounts: [], settled_at, era })
+  }
+  assert.ok(await till.close(30_000))
+
+  assert.equal(sumOf(await linesOf(made, 1_500)), 10_500)
+  assert.ok(transactions <= 2, `${transactions}`)
+  await holder.leave()
+})
+
 test('a line that the database refuses holds up nobody else’s', async () => {
   const [made, other] = [await newPriced(), await newPriced()]
   const holder = openHolder(platform, { lost: () => {} })

@@ -28,7 +28,9 @@ export type Settling = {
   era: Era
 }
 
-const BATCH_MAX = 250
+/** So many are written at once; when more have come meanwhile, so many more: a batch costs about the same. */
+const BATCH_USUAL = 250
+const BATCH_MAX = 1_000
 const BATCH_CHARACTERS_MAX = 8 * 1024 * 1024
 const WAIT_MS = 50
 const AGAIN_MS = 500
@@ -101,7 +103,7 @@ export function openTill({ database, log }: { database: Database; log: Logger },
       const hasRoom = characters + size <= CHARACTERS_MAX
       if (hasRoom) characters += size
       waiting.push(hasRoom ? entry : { ...entry, record: { ...entry.record, request: null, answer: null } })
-      if (isWell && waiting.length >= BATCH_MAX) {
+      if (isWell && waiting.length >= BATCH_USUAL) {
         clearTimeout(timer)
         timer = undefined
         if (!writing) later(0)
