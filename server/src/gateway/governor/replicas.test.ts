@@ -28,7 +28,8 @@ function newReplica(of: Platform = platform) {
     await governor.close()
   }
   after(close)
-  return { ask: (key: string, content: object, more: object = {}) => call(key, content, more, plane.respond), close }
+  const { respond } = plane
+  return { ask: (key: string, content: object, more: object = {}) => call(key, content, more, respond), respond, close }
 }
 
 const statusesOf = (told: { status: number }[]) => {
@@ -104,20 +105,24 @@ test('a process that was taken for dead goes on, and is not paid for twice', asy
   const made = await newPriced()
   const { admin, alice, organization_id } = made
   await alice.gateway.budgets.create({ subject: { kind: 'organization' }, credits: credits(20_000) })
-  const { ask } = newReplica()
+  const { ask, respond } = newReplica()
   const say = { say: 'x', usage: { input: 40, output: 60 } }
   await Promise.all(Array.from({ length: 30 }, () => ask(admin.api_key, say, { max_tokens: 60 })))
   await linesOf(made, 30)
-  const leased = await leasedTo(made)
-  assert.ok(leased > 500 * TOKEN)
-  // As another process would do it.
+  // As another process would do it, in the middle of a call: the process may hear of it before it has written the call.
   const { holder_id } = await platform.database
     .of(organization_id)
     .one<{ holder_id: string }>(sql`select holder_id from gateway_leases`)
-  await platform.database.platform.tx((db) => bury(db, clock, [{ id: holder_id }]))
-  const again = await ask(admin.api_key, say, { max_tokens: 60 })
-  assert.equal(again.status, 200)
+  const slow = { ...say, say: 'one two three four', between_ms: 100 }
+  const again = await call(admin.api_key, slow, { max_tokens: 60, stream: true }, async (request) => {
+    const response = await respond(request)
+    await platform.database.platform.tx((db) => bury(db, clock, [{ id: holder_id }]))
+    return response
+  })
+  assert.match(again.text, /four/)
   const lines = (await linesOf(made, 32)).slice(30)
+  const leased = sumOf(lines.filter(({ resource_type }) => resource_type === 'lease'))
+  assert.ok(leased >= 100 * TOKEN, String(leased))
   assert.deepEqual(
     lines.map(({ resource_type, nanocredits }) => [resource_type, nanocredits]).toSorted(),
     [
