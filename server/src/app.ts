@@ -34,7 +34,7 @@ export type App = Hono & { direct: gateway.DataPlane; close(): Promise<void> }
 export function createApp(platform: Platform, metrics: Metrics, health: Health): App {
   const { authenticate, may, solutionsWith } = auth
   const { workspaceOf } = organizations
-  const { app, serve, servedAs, open } = createEdge(
+  const { app, serve, servedAs, open, limits } = createEdge(
     platform,
     { authenticate, may, solutionsWith, workspaceOf, note: audit.note },
     metrics,
@@ -72,6 +72,7 @@ export function createApp(platform: Platform, metrics: Metrics, health: Health):
   const plane = gateway.openPlane(platform, {
     governor,
     journal,
+    spend: (actor_id) => limits.spend(actor_id, 'actor'),
     noted: (mouth, status, seconds) => metrics.request(`gateway.${mouth}`, status, seconds),
   })
   // In the process; sockets reach it before the app.

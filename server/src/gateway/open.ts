@@ -17,7 +17,7 @@ import { openPolicies } from './policies/policies.ts'
 import { createFlow } from './providers/flow.ts'
 
 export type DataPlane = Front & { close(): Promise<void> }
-type Parts = Pick<Plane, 'governor' | 'journal' | 'noted'>
+type Parts = Pick<Plane, 'governor' | 'journal' | 'noted' | 'spend'>
 
 export function openPlane(platform: Platform, parts: Parts): DataPlane {
   const { config, clock, log } = platform

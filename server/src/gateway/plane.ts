@@ -9,6 +9,7 @@ import type { Send } from './call/forward.ts'
 import type { Replays } from './call/replays.ts'
 import type { Crowd } from './crowd.ts'
 import type { Catalog } from './front/catalog.ts'
+import type { Headers } from './front/exchange.ts'
 import type { SignIn } from './front/sign-in.ts'
 import type { Guards } from './guardrails/guard.ts'
 import type { Fault, MouthName } from './hub.ts'
@@ -21,6 +22,8 @@ export type Plane = {
   clock: Clock
   log: Logger
   signIn: SignIn
+  /** Counts a request of what costs nothing, or refuses it with a `Failure`; answers what is left, as headers. */
+  spend(actor_id: string): Promise<Headers>
   policies: Pick<Policies, 'policyOf'>
   governor: Governor
   /** Calls that had no leave are noted here; of the others the governor's tickets see to it. */

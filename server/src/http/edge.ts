@@ -45,6 +45,8 @@ export type Edge = {
   servedAs(domain: string, name: string): Served
   /** Lays the routes, when every domain is served. */
   open(): void
+  /** What it counts requests with. */
+  limits: Limits
 }
 
 /** What the edge works with. */
@@ -167,7 +169,7 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
     if (!served) throw new Error(`nobody serves ${domain}.${name}`)
     return served
   }
-  return { app, serve, servedAs, open }
+  return { app, serve, servedAs, open, limits }
 }
 
 const allowed = (methods: Map<string, Served>) =>

@@ -49,7 +49,7 @@ const request = (key: string, body: object, headers: Record<string, string> = {}
   })
 
 test('a stream that is under way when the server stops ends with an error', async () => {
-  const plane = openPlane(platform, { governor, journal, noted: () => {} })
+  const plane = openPlane(platform, { governor, journal, noted: () => {}, spend: async () => ({}) })
   const key = await newKey()
   const response = await plane.respond(request(key, say({ say: 'a b c', hang_after: 2 }, { stream: true })))
   await plane.close()
@@ -58,7 +58,7 @@ test('a stream that is under way when the server stops ends with an error', asyn
 
 test('without the database whoever was known goes on calling, and others are asked to come again', async () => {
   const [known, unknown] = [await newKey(), await newKey()]
-  const plane = openPlane(platform, { governor, journal, noted: () => {} })
+  const plane = openPlane(platform, { governor, journal, noted: () => {}, spend: async () => ({}) })
   const status = async (key: string) => (await plane.respond(request(key, say({ say: 'x' })))).status
   assert.equal(await status(known), 200)
   await platform.database.close()

@@ -112,7 +112,7 @@ export class Call implements Asker, Answerer {
   #recalled(pass: Pass, wish: Wish, found: Held | Kept) {
     if ('body' in found) {
       this.#isOver = true
-      const headers = { ...found.headers, ...this.#told(), 'idempotent-replayed': 'true' }
+      const headers = { ...found.headers, ...this.#usual(), 'idempotent-replayed': 'true' }
       return this.#reply.send(200, headers, found.body)
     }
     this.#held = found
@@ -188,7 +188,7 @@ export class Call implements Asker, Answerer {
     this.#keep(body)
     for (const { guardrail, action, side } of findings) this.watch?.findings.add({ name: guardrail }, action, side)
     const settled = this.#settle('completed', 200, null, { usage, output_tokens: 0, isWhole: true })
-    this.#tell({ ...headers, ...this.#told(), 'x-flow-cache': 'hit' }, body, settled?.nanocredits)
+    this.#tell({ ...headers, ...this.#usual(), 'x-flow-cache': 'hit' }, body, settled?.nanocredits)
   }
 
   #tell(headers: Headers, body: string | Buffer, nanocredits?: number) {
@@ -289,7 +289,7 @@ export class Call implements Asker, Answerer {
     }
     const { length = 0 } = this.asking?.attempts ?? []
     this.#end(length > 0 ? status : 'refused', fault.status, fault)
-    const headers = Object.assign(this.#told(), faultHeaders(fault))
+    const headers = Object.assign(this.#usual(), faultHeaders(fault))
     if (length > 0) headers['x-flow-attempts'] = String(length)
     const body = JSON.stringify(faultBody(this.mouth, fault, this.asked.request_id))
     // Whoever is told may ask again at once, with the same key.
@@ -340,7 +340,7 @@ export class Call implements Asker, Answerer {
     return this.#leading ? 'miss' : 'off'
   }
 
-  #told(): Headers {
+  #usual(): Headers {
     const headers = this.#headers
     headers['x-request-id'] = this.asked.request_id
     headers['cache-control'] = 'no-store'
@@ -348,7 +348,7 @@ export class Call implements Asker, Answerer {
   }
 
   #answerHeaders(attempt: Attempt): Headers {
-    const headers = this.#told()
+    const headers = this.#usual()
     headers['content-type'] = kindOf(this)
     headers['x-flow-cache'] = this.cache
     return withTarget(headers, attempt, this.asking?.attempts.length ?? 0)

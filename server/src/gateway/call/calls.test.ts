@@ -27,6 +27,7 @@ function newPlane(ticket: Partial<Ticket> = {}) {
   const settlements: number[] = []
   const plane = openPlane(platform, {
     noted: () => {},
+    spend: async () => ({}),
     journal: { note: (record) => void unadmitted.push(record) },
     governor: {
       admit(_policy, _caller, _call, given) {

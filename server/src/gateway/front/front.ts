@@ -7,6 +7,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Config } from '../../config.ts'
 import { newId } from '../../context.ts'
+import { Failure } from '../../failure.ts'
 import { Call } from '../call/call.ts'
 import { internal, toldBy } from '../faults.ts'
 import type { MouthName } from '../hub.ts'
@@ -17,7 +18,7 @@ import { COUNTING, countTokens } from './counting.ts'
 import type { Asked, Headers, Reply } from './exchange.ts'
 import { answerModels } from './models.ts'
 import { RequestReply, SocketReply } from './replies.ts'
-import type { Credentials, Pass } from './sign-in.ts'
+import { type Credentials, faultOf, type Pass } from './sign-in.ts'
 import { faultBody, faultHeaders } from './speaking.ts'
 
 export const PREFIX = '/api/v1/gateway/v1'
@@ -202,20 +203,31 @@ function read(
 function list(plane: Plane, asked: Asked, reply: Reply, speaks: MouthName, known?: Pass): void {
   if (asked.method !== 'GET' && asked.method !== 'HEAD') throw onlyBy('GET, HEAD')
   const work = async () => {
-    const { caller }: Pass = known ?? (await plane.signIn.of(credentialsOf(asked)))
-    const policy = await plane.policies.policyOf(caller.organization_id)
+    const pass: Pass = known ?? (await plane.signIn.of(credentialsOf(asked)))
+    const left = await spend(plane, pass)
+    const policy = await plane.policies.policyOf(pass.caller.organization_id)
     const answer = await answerModels(policy, plane.catalog, asked.path.slice(8), speaks)
-    reply.send(200, usual(asked), asked.method === 'HEAD' ? '' : JSON.stringify(answer))
+    reply.send(200, { ...usual(asked), ...left }, asked.method === 'HEAD' ? '' : JSON.stringify(answer))
   }
   work().catch((thrown: unknown) => refuse(plane, speaks, asked, reply, thrown))
 }
 
 function count(plane: Plane, asked: Asked, reply: Reply, pass: Pass | Promise<Pass>): void {
   const work = async () => {
-    const { input_tokens, headers } = await countTokens(plane, asked, await pass)
-    reply.send(200, { ...headers, ...usual(asked) }, JSON.stringify({ input_tokens }))
+    const known = await pass
+    const left = await spend(plane, known)
+    const { input_tokens, headers } = await countTokens(plane, asked, known)
+    reply.send(200, { ...headers, ...usual(asked), ...left }, JSON.stringify({ input_tokens }))
   }
   work().catch((thrown: unknown) => refuse(plane, 'messages', asked, reply, thrown))
+}
+
+/** No budget bounds what costs nothing: it counts as a request of the management API. */
+async function spend(plane: Plane, { actor_id, inside }: Pass): Promise<Headers> {
+  if (inside) return {}
+  return plane.spend(actor_id).catch((thrown: unknown) => {
+    throw thrown instanceof Failure ? new Refusal(faultOf(thrown)) : thrown
+  })
 }
 
 const usual = ({ request_id }: Asked): Headers => ({

@@ -3,11 +3,13 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import OpenAI from 'openai'
+import { createApp } from '../../app.ts'
 import { listen } from '../../http/listen.ts'
+import { createMetrics } from '../../http/metrics.ts'
 import { newOrganization, testFlow } from '../../testing.ts'
 import { pause } from '../call/upstream-testing.ts'
 
-const { app, fetch } = await testFlow()
+const { app, fetch, platform } = await testFlow()
 const listening = await listen(app, '127.0.0.1', 0)
 after(() => listening.close(0))
 const { admin, alice, member } = await newOrganization()
@@ -195,4 +197,26 @@ test('what is too large, or comes from nobody, is refused while it is still bein
   assert.equal((await send('fl_nobody', endless, { duplex: 'half' })).status, 401)
   const pieces = ReadableStream.from(Array.from({ length: 40 }, () => large.subarray(0, 1024 * 1024)))
   assert.equal((await send(admin.api_key, pieces, { duplex: 'half' })).status, 413)
+})
+
+test('what costs nothing counts as a request of the management API, and a chat does not', async () => {
+  const config = { ...platform.config, rate_limit_per_minute: 4 }
+  const small = createApp({ ...platform, config }, createMetrics(), { draining: false })
+  after(() => small.close())
+  const headers = { 'x-api-key': admin.api_key, 'content-type': 'application/json' }
+  const ask = async (path: string, body?: object) =>
+    small.request(`/api/v1${path}`, body ? { method: 'POST', body: JSON.stringify(body), headers } : { headers })
+  const chat = { model: 'flow/echo', messages: user('Hi') }
+
+  const counted = await ask('/gateway/v1/messages/count_tokens', chat)
+  assert.deepEqual([counted.status, counted.headers.get('ratelimit')], [200, '"actor";r=3;t=60'])
+  assert.equal((await ask('/gateway/v1/models')).status, 200)
+  assert.equal((await ask('/gateway/v1/models/flow/echo')).status, 200)
+  assert.equal((await ask('/users/me')).status, 200)
+  const refused = await ask('/gateway/v1/messages/count_tokens', chat)
+  assert.equal(refused.status, 429)
+  assert.ok(Number(refused.headers.get('retry-after')) > 50)
+  assert.match(await refused.text(), /"rate_limit_error".*Too many requests\. Wait/)
+  assert.equal((await ask('/gateway/v1/models')).status, 429)
+  assert.equal((await ask('/gateway/v1/chat/completions', chat)).status, 200)
 })

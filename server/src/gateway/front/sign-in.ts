@@ -176,7 +176,7 @@ const faults: Partial<Record<Failure['code'], Pick<Fault, 'status' | 'type' | 'c
   RATE_LIMITED: { status: 429, type: 'rate_limit_error', code: 'RATE_LIMITED' },
 }
 
-function faultOf(failure: Failure): Fault {
+export function faultOf(failure: Failure): Fault {
   const kind = faults[failure.code] ?? { status: 400, type: 'invalid_request_error', code: failure.code }
   return { ...kind, message: failure.message, retry_after_seconds: failure.retry_after_seconds }
 }

@@ -19,7 +19,7 @@ const credits = (tokens: number) => (tokens * TOKEN) / 1e9
 /** One more process, as far as calls are concerned. */
 function newReplica(of: Platform = platform) {
   const governor = openGovernor(of)
-  const plane = openPlane(of, { governor, journal: { note: () => {} }, noted: () => {} })
+  const plane = openPlane(of, { governor, journal: { note: () => {} }, noted: () => {}, spend: async () => ({}) })
   let isClosed = false
   const close = async () => {
     if (isClosed) return

@@ -18,6 +18,7 @@ const note = (record: CallRecord) => {
 }
 const plane = openPlane(platform, {
   noted: () => {},
+  spend: async () => ({}),
   journal: { note: (record) => void note(record) },
   governor: {
     admit: () => ({ output_tokens_max: null, headers: {}, allows: () => true, covers: () => true, settle: note }),
