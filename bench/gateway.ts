@@ -1,7 +1,8 @@
-/** What the AI gateway adds to a call, against Portkey's gateway from npm, a bare proxy in Node, and a bare nginx, which is
- *  the least that a proxy costs. A provider that costs next to nothing, the client and what is measured are processes of
- *  their own; what is measured has a core to itself where `taskset` is there. What counts is processor time, which others
- *  on the machine disturb the least: "per core" is how many requests a second of it answers.
+/** What the AI gateway adds to a call, against Portkey's gateway from npm; a bare proxy in Node, by `node:http` and undici
+ *  as Flow is; bare sockets in Node, without HTTP; and a bare nginx, which is the least that a proxy costs. A provider that
+ *  costs next to nothing, the client and what is measured are processes of their own; what is measured has a core to itself
+ *  where `taskset` is there. What counts is processor time, which others on the machine disturb the least: "per core" is
+ *  how many requests a second of it answers.
  *
  *  BENCH_SECONDS says how long each is measured; BENCH_REQUESTS how many calls the memory is watched over. */
 
@@ -75,6 +76,12 @@ async function load(target: Target, call: Call, seconds = SECONDS): Promise<Meas
   return { ...answer, cpu_us: (cpu / answer.requests) * 1e6, per_core: answer.requests / cpu }
 }
 
+/** Until the code that runs often is compiled, as it is in a server that has run for a minute. */
+async function warm(gateway: Gateway): Promise<void> {
+  await load(gateway, { does: 'm', connections: 64 }, 8 * SECONDS)
+  await load(gateway, { does: `chunks${CHUNKS}-every3`, connections: 16, stream: true }, 4 * SECONDS)
+}
+
 async function measure(): Promise<void> {
   const nginx = await startNginx(provider.port)
   if (!nginx) console.log('nginx is left out: it is not installed here (the Debian package `nginx-light` has it).')
@@ -87,15 +94,11 @@ async function measure(): Promise<void> {
     gateways.push(...flows.slice(1))
   }
   const portkey = await startPortkey(provider.port)
-  gateways.push(portkey, await startProxy(provider.port))
+  gateways.push(portkey, await startProxy(provider.port), await startProxy(provider.port, 'sockets'))
   if (nginx) gateways.push(nginx)
   console.log(arePinned ? 'What is measured is pinned to a core.' : 'Nothing is pinned to a core here.')
 
-  // Until the code that runs often is compiled.
-  for (const gateway of gateways) {
-    await load(gateway, { does: 'm', connections: 64 }, 3 * SECONDS)
-    await load(gateway, { does: `chunks${CHUNKS}`, connections: 16, stream: true }, SECONDS)
-  }
+  for (const gateway of gateways) await warm(gateway)
   await governed(flows)
   const ratio = (of: Measured | undefined, to: Measured | undefined) =>
     of && to ? `${(of.per_core / to.per_core).toPrecision(3)}×` : ''
@@ -187,7 +190,9 @@ async function cached(flows: Flow[]): Promise<void> {
   for (const flow of flows) {
     const call = { does: 'm', connections: 64 }
     const asked = await load(flow, call)
-    const hits = await load(flow, { ...call, more: { 'x-flow-cache-seconds': '600' } })
+    const again = { ...call, more: { 'x-flow-cache-seconds': '600' } }
+    await load(flow, again, 4 * SECONDS)
+    const hits = await load(flow, again)
     rows.push([flow.name, hits.per_core, hits.cpu_us, hits.per_core / asked.per_core])
   }
   console.log('\nAnswers from the exact cache, 64 at a time')

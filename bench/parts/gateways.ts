@@ -81,11 +81,12 @@ export async function startProvider(): Promise<{ port: number; target: Target; s
   return { port, target, stop: () => void child.kill() }
 }
 
-/** Node's own least: what Flow costs besides is what it does. */
-export async function startProxy(provider: number): Promise<Gateway> {
-  const { child, pid, said } = await forked('proxy', cores.gateway, [String(provider)])
+/** The least of Node's: what Flow costs besides is what it does. `proxy` is by the libraries that Flow has, too; `sockets`
+ *  by none, and no HTTP. */
+export async function startProxy(provider: number, by: 'proxy' | 'sockets' = 'proxy'): Promise<Gateway> {
+  const { child, pid, said } = await forked(by, cores.gateway, [String(provider)])
   return {
-    name: 'a bare proxy in Node',
+    name: by === 'proxy' ? 'a bare proxy in Node' : 'bare sockets in Node',
     pid: mortal(pid),
     port: Number(said),
     path: '/v1/chat/completions',

@@ -3,7 +3,8 @@
  *  each 4 ms, `long` says four kilobytes. It speaks OpenAI's format at `/v1/chat/completions`, Anthropic's at
  *  `/v1/messages`. It tells its port to whoever forked it. */
 
-import { createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { LAST_CHUNK, serve } from './requests.ts'
 
 const WORDS = 'The quick brown fox jumps over the lazy dog. '
 const head = (type: string, more: string) => `HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\n${more}\r\n\r\n`
@@ -97,7 +98,7 @@ function stream(socket: Socket, order: Order): void {
   let sent = 0
   const step = () => {
     if (socket.destroyed) return
-    if (sent === chunks) return void socket.write(`${piece(format.last(chunks))}0\r\n\r\n`)
+    if (sent === chunks) return void socket.write(piece(format.last(chunks)) + LAST_CHUNK)
     sent += 1
     socket.write(delta)
     if (every_ms > 0) setTimeout(step, every_ms)
@@ -109,26 +110,4 @@ function stream(socket: Socket, order: Order): void {
   })
 }
 
-/** One request after the other on each connection, which is how all that are measured ask. */
-const server = createServer((socket) => {
-  let text = ''
-  socket.setNoDelay(true)
-  socket.setEncoding('latin1')
-  socket.on('error', () => {})
-  socket.on('data', (bytes: string) => {
-    text += bytes
-    const end = text.indexOf('\r\n\r\n')
-    if (end < 0) return
-    const length = Number(/\r\ncontent-length: *(\d+)/i.exec(text.slice(0, end))?.[1] ?? -1)
-    const isWhole = length >= 0 ? text.length >= end + 4 + length : text.endsWith('0\r\n\r\n')
-    if (!isWhole) return
-    const order = orderOf(text.slice(0, text.indexOf('\r\n')), text.slice(end + 4))
-    text = ''
-    answer(socket, order)
-  })
-})
-server.listen(0, '127.0.0.1', () => {
-  const address = server.address()
-  process.send?.(typeof address === 'object' ? address?.port : 0)
-})
-process.on('disconnect', () => process.exit(0))
+serve(({ socket, path, body }) => answer(socket, orderOf(path, body)))
