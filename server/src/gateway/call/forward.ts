@@ -51,10 +51,14 @@ function fly(agent: Agent, { url, method, headers, body }: Outgoing, landing: La
 type Handler = Parameters<Agent['dispatch']>[1]
 type Controller = Parameters<NonNullable<Handler['onRequestStart']>>[0]
 
+const tell = (flying: Flying) => flying.tell()
+
 class Flying implements Flight, Handler {
   readonly #landing: Landing
   readonly #origin: string
   #controller: Controller | undefined
+  /** Pieces that came in this turn of the loop: of one read, often, in which each event is a chunk of its own. */
+  #pieces: Buffer[] = []
   #isOver = false
 
   constructor(landing: Landing, origin: string) {
@@ -75,16 +79,27 @@ class Flying implements Flight, Handler {
   }
 
   onResponseData(_controller: Controller, chunk: Buffer) {
-    if (!this.#isOver) this.#landing.chunk(chunk)
+    if (this.#pieces.push(chunk) === 1) process.nextTick(tell, this)
+  }
+
+  /** What came is told as one chunk, which is read, kept and sent on once. */
+  tell() {
+    const pieces = this.#pieces
+    const [only] = pieces
+    if (only === undefined) return
+    this.#pieces = []
+    if (!this.#isOver) this.#landing.chunk(pieces.length === 1 ? only : Buffer.concat(pieces))
   }
 
   onResponseEnd() {
+    this.tell()
     if (this.#isOver) return
     this.#isOver = true
     this.#landing.end()
   }
 
   onResponseError(_controller: Controller, error: Error) {
+    this.tell()
     if (this.#isOver) return
     this.#isOver = true
     this.#landing.fail(faultOfLoss(error, this.#origin))

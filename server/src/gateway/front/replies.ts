@@ -12,6 +12,9 @@ export class SocketReply implements Reply {
   readonly #more: Headers | undefined
   #answerer: Answerer | undefined
   #isFramed = false
+  /** What is told and not yet written: a character for each byte. */
+  #text = ''
+  #bytes = 0
 
   constructor(response: ServerResponse, more: Headers | undefined) {
     this.#response = response
@@ -47,15 +50,37 @@ export class SocketReply implements Reply {
     this.write(first)
   }
 
+  /** What is told in one turn of the loop goes out as one piece. */
   write(piece: string | Buffer): boolean {
     if (this.isGone || piece.length === 0) return true
-    if (!this.#isFramed) return this.#response.write(piece)
-    if (isShort(piece)) return this.#response.write(framedText(piece.toString('latin1'), piece.length), 'latin1')
-    return this.#response.write(framed(piece))
+    const bytes = typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length
+    if (bytes > SHORT_BYTES_MAX) {
+      this.flush()
+      return this.#response.write(this.#isFramed ? framed(bytesOf(piece), bytes) : piece)
+    }
+    if (this.#bytes === 0) process.nextTick(flush, this)
+    this.#text += isAscii(piece, bytes) ? piece : bytesOf(piece).toString('latin1')
+    this.#bytes += bytes
+    return !this.#response.writableNeedDrain
+  }
+
+  flush(): void {
+    if (this.#bytes === 0) return
+    const text = this.#take()
+    if (!this.isGone) this.#response.write(text, 'latin1')
   }
 
   end(): void {
-    if (!this.isGone) this.#response.end(this.#isFramed ? LAST_CHUNK : undefined)
+    if (this.isGone) return
+    const text = this.#bytes > 0 ? this.#take() : ''
+    this.#response.end(this.#isFramed ? text + LAST_CHUNK : text, 'latin1')
+  }
+
+  #take(): string {
+    const text = this.#isFramed ? `${this.#bytes.toString(16)}\r\n${this.#text}\r\n` : this.#text
+    this.#text = ''
+    this.#bytes = 0
+    return text
   }
 
   /** From now on chunks are framed here: Node makes four writes of each, which is most of what a small one costs. */
@@ -70,25 +95,27 @@ export class SocketReply implements Reply {
   }
 }
 
+const flush = (reply: SocketReply) => reply.flush()
+
 /** Bytes that are worth a copy, as a string with one character for each: what is put before and behind them goes out in
  *  one piece with them, which costs less than a list. */
-const isShort = (body: string | Buffer): body is Buffer => typeof body !== 'string' && body.length <= SHORT_BYTES_MAX
 const SHORT_BYTES_MAX = 16 * 1024
+const isShort = (body: string | Buffer): body is Buffer => typeof body !== 'string' && body.length <= SHORT_BYTES_MAX
+const isAscii = (text: string | Buffer, bytes: number): text is string =>
+  typeof text === 'string' && text.length === bytes
+const bytesOf = (piece: string | Buffer): Buffer => (typeof piece === 'string' ? Buffer.from(piece) : piece)
 
 const LAST_CHUNK = '0\r\n\r\n'
 
 /** A chunk of the transfer encoding (RFC 9112, section 7.1). */
-function framed(piece: string | Buffer): string | Buffer {
-  if (typeof piece === 'string') return framedText(piece, Buffer.byteLength(piece))
-  const size = `${piece.length.toString(16)}\r\n`
-  const chunk = Buffer.allocUnsafe(size.length + piece.length + 2)
+function framed(piece: Buffer, bytes: number): Buffer {
+  const size = `${bytes.toString(16)}\r\n`
+  const chunk = Buffer.allocUnsafe(size.length + bytes + 2)
   chunk.write(size, 'latin1')
   piece.copy(chunk, size.length)
-  chunk.write('\r\n', size.length + piece.length, 'latin1')
+  chunk.write('\r\n', size.length + bytes, 'latin1')
   return chunk
 }
-
-const framedText = (text: string, bytes: number): string => `${bytes.toString(16)}\r\n${text}\r\n`
 
 export class RequestReply implements Reply {
   isGone = false

@@ -130,7 +130,7 @@ class NativePassage implements Passage {
     const { bytes, deltas } = writtenIn(this.#wish.mouth, text)
     this.#text_bytes += bytes
     this.#deltas += deltas
-    const told = isPlain(this.#wish.mouth, text) && isUtf8(events) ? events : this.#look(events)
+    const told = this.#passes(events, text) ? events : this.#look(events)
     if (told.length > 0) {
       this.#hasSaid = true
       this.#last = text
@@ -156,10 +156,18 @@ class NativePassage implements Passage {
     }
   }
 
+  #passes(events: Buffer, text: string): boolean {
+    return isPlain(this.#wish.mouth, text) && isUtf8(events)
+  }
+
   #look(events: Buffer): Buffer {
     const kept: Buffer[] = []
     for (const event of eventsOf(events)) {
       if (this.#isEnded) break
+      if (this.#passes(event, event.toString('latin1'))) {
+        kept.push(event)
+        continue
+      }
       const [piece] = new EventReader().push(event)
       const fault = piece && this.#faultOf(piece)
       if (fault) {

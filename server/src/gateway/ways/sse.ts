@@ -159,10 +159,15 @@ export function eventsOf(bytes: Buffer): Buffer[] {
   return events
 }
 
+/** Behind the next empty line. */
 function endOfEvent(bytes: Buffer, from: number): number {
-  const ends = ['\n\n', '\r\n\r\n', '\r\r'].flatMap((mark) => {
-    const at = bytes.indexOf(mark, from)
-    return at < 0 ? [] : [at + mark.length]
-  })
-  return Math.min(bytes.length, ...ends)
+  let line = from
+  for (let at = from; at < bytes.length; at += 1) {
+    if (bytes[at] !== LF && bytes[at] !== CR) continue
+    const isEmpty = at === line
+    if (bytes[at] === CR && bytes[at + 1] === LF) at += 1
+    line = at + 1
+    if (isEmpty) return line
+  }
+  return bytes.length
 }
