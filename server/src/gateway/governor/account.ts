@@ -17,6 +17,8 @@ const FIRST_CALLS = 4
 /** Two rounds within this time: the next one takes twice as much. */
 const SOON_MS = 1_000
 const IDLE_MS = 10_000
+/** Of one request to the database, in nanocredits: a million credits, which numbers still tell exactly when a few add up. */
+const TAKEN_MAX = 1e15
 /** What the database has refused is not asked for again so soon. */
 const DRY_MS = 200
 /** Of the rate of before, in each second. */
@@ -170,7 +172,7 @@ export class Account implements Taker {
       await store.removeLease(db, row)
       return () => {}
     }
-    const need = this.#need
+    const need = Math.min(this.#need, TAKEN_MAX)
     const give_back = this.#give
     const want = need === 0 && (give_back > 0 || this.#isLookedUp) ? 0 : this.#more(need)
     this.#need = 0
@@ -188,6 +190,8 @@ export class Account implements Taker {
         purse.used = granted.used[i] ?? 0
         purse.since = told[i]?.since ?? ''
       }
+      // Where there is no more, twice as much is no use.
+      if (granted.granted < want) this.#chunk = granted.granted
       if (granted.granted < need) this.#dry = { until: performance.now() + DRY_MS, day: this.#today }
       else if (need > 0) this.#dry = undefined
     }
@@ -198,7 +202,7 @@ export class Account implements Taker {
     const now = performance.now()
     const before = now - this.#asked_at < SOON_MS ? this.#chunk * 2 : this.#chunk
     const first = this.#isHard ? need : need * FIRST_CALLS
-    this.#chunk = Math.ceil(Math.max(before, first, this.#rate * AHEAD_SECONDS))
+    this.#chunk = Math.min(TAKEN_MAX, Math.ceil(Math.max(before, first, this.#rate * AHEAD_SECONDS)))
     this.#asked_at = now
     return this.#chunk
   }

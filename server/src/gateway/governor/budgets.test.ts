@@ -2,11 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { newId } from '../../context.ts'
 import { testFlow } from '../../testing.ts'
 import { delta, END, openUpstream, streams } from '../call/upstream-testing.ts'
+import { Account } from './account.ts'
 import { assertOneNumber, call, linesOf, newPriced, sumOf, TOKEN } from './governor-testing.ts'
+import * as store from './store.ts'
 
-const { clock } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
+const { clock, platform } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
 const credits = (tokens: number) => (tokens * TOKEN) / 1e9
 
 test('each call is one line of the ledger, with its model, its tokens and its price, and the header tells the same', async () => {
@@ -222,4 +225,43 @@ test('answers that were kept cost nothing, and are lines all the same', async ()
   await ask()
   assert.deepEqual([(await ask()).headers.get('x-flow-cost')], ['0'])
   assert.deepEqual((await linesOf(made, 2)).map(({ nanocredits }) => nanocredits === 0).toSorted(), [false, true])
+})
+
+test('a budget that is asked for again and again, or spent as fast as prices let, is leased in numbers that are told exactly', async () => {
+  const { organization_id, workspace_id, admin } = await newPriced()
+  const { user_id } = admin
+  const row = { organization_id, account: 'x', workspace_id, user_id, key_id: null, model: null }
+  const account = new Account(clock, row)
+  const subject = { kind: 'organization' as const, id: null }
+  const purseOf = (nanocredits: number) => ({
+    budget: { id: newId(), subject, nanocredits, period: 'day' as const, mode: 'hard' as const },
+    kind: subject.kind,
+    subject_id: organization_id,
+    used: 0,
+    since: '',
+  })
+  const holder_id = newId()
+  const database = platform.database.platform
+  await store.addHolder(database, holder_id)
+  const ask = async (nanocredits: number) => {
+    account.lack(nanocredits)
+    const hear = await database.tx((db) => account.ask(db, holder_id))
+    hear()
+  }
+
+  account.renew([purseOf(1_000)])
+  for (let i = 0; i < 80; i += 1) await ask(5_000)
+  account.renew([purseOf(1e12)])
+  await ask(5_000)
+  assert.ok(account.free >= 5_000)
+  // What the dearest calls cost: a million credits each.
+  account.renew([purseOf(8e15)])
+  for (let i = 0; i < 5; i += 1) {
+    account.settle(0, 1e15)
+    account.written(1e15)
+    account.look()
+    await ask(1e15)
+  }
+  for (let i = 0; i < 20; i += 1) account.lack(1e15)
+  await ask(1e15)
 })

@@ -6,6 +6,7 @@
  *  ledger, or, if its process died before that was written, is paid for by the line of what that process had leased. */
 
 import type { Platform } from '../../context.ts'
+import { DatabaseUnavailable } from '../../db/faults.ts'
 import { stopping } from '../faults.ts'
 import { Refusal } from '../mouths/mouth.ts'
 import type { Caller, Estimate, Governor, Policy, Ticket } from '../policies/policy.ts'
@@ -60,7 +61,7 @@ export function openGovernor(platform: Pick<Platform, 'database' | 'log' | 'cloc
   const fetched = async (policy: Policy, caller: Caller, estimates: Estimate[], first: Taker[]): Promise<Ticket> => {
     let lacking = first
     for (let rounds = 1; ; rounds += 1) {
-      const isHere = await within(Promise.all(lacking.map((taker) => takes.round(taker))))
+      const isHere = await within(Promise.all(lacking.map((taker) => takes.round(taker).catch(notFetched))))
       if (!isHere) for (const taker of lacking) taker.failed()
       const plan = bookOf(policy).planOf(policy, caller)
       const held = reserve(plan, estimates, now(), rounds)
@@ -68,6 +69,12 @@ export function openGovernor(platform: Pick<Platform, 'database' | 'log' | 'cloc
       if (!isHere) throw away()
       lacking = held.lacking
     }
+  }
+
+  /** That the database is away is no surprise. */
+  const notFetched = (err: unknown) => {
+    if (!(err instanceof DatabaseUnavailable)) log.error({ err }, 'what a call needs could not be leased')
+    throw err
   }
 
   const timer = setInterval(() => {

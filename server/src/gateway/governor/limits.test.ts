@@ -141,3 +141,21 @@ test('a client that goes away gives its place back', async () => {
   await left
   while ((await call(admin.api_key, { say: 'x' })).status === 429) await sleep(20)
 })
+
+test('what no waiting lets through is refused for good, and says how much it needs', async () => {
+  const { admin, alice } = await newOrganization()
+  const tokens = await alice.gateway.limits.create({ subject: { kind: 'user' }, tokens_per_minute: 500 })
+  const long = await call(admin.api_key, 'word '.repeat(1_000), { max_tokens: 100 })
+  const { status, headers, message } = long
+  assert.deepEqual([status, headers.get('x-should-retry'), headers.get('retry-after')], [429, 'false', null])
+  assert.match(message, /needs \d{4} tokens at least, .* is 500 tokens a minute \(limit .*Ask for less, or raise/)
+  await alice.gateway.limits.remove({ limit_id: tokens.id })
+
+  for (const none of [{ requests_per_minute: 0 }, { concurrent: 0 }]) {
+    const limit = await alice.gateway.limits.create({ subject: { kind: 'user' }, ...none })
+    const told = await call(admin.api_key, { say: 'x' })
+    assert.deepEqual([told.status, told.headers.get('x-should-retry')], [429, 'false'])
+    await alice.gateway.limits.remove({ limit_id: limit.id })
+  }
+  assert.equal((await call(admin.api_key, { say: 'x' })).status, 200)
+})

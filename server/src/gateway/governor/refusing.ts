@@ -18,17 +18,27 @@ const limited = (message: string, retry_after_seconds: number): Fault => ({
 const whose = ({ subject }: Limit): string =>
   subject.kind === 'model' && subject.id !== null ? `the model "${subject.id}"` : `this ${subject.kind}`
 
-export function overRate({ limit, unit, most }: Rate, now_ms: number): Fault {
+/** `amount`: what the call needs of it at least. */
+export function overRate({ limit, unit, most }: Rate, amount: number, now_ms: number): Fault {
+  if (amount > most) return never(`${amount} ${unit}`, `${most} ${unit} a minute`, limit)
   const seconds = Math.max(1, Math.ceil((MINUTE_MS - (now_ms % MINUTE_MS)) / 1000))
   const message = `The limit of ${most} ${unit} a minute for ${whose(limit)} is used up (limit ${limit.id}).`
   return limited(message, seconds)
 }
 
-export const overSlots = (limit: Limit): Fault =>
-  limited(
-    `The limit of ${limit.concurrent} calls at the same time for ${whose(limit)} is used up (limit ${limit.id}).`,
-    1,
-  )
+export function overSlots(limit: Limit): Fault {
+  const most = `${limit.concurrent} calls at the same time`
+  if (limit.concurrent === 0) return never('1', most, limit)
+  return limited(`The limit of ${most} for ${whose(limit)} is used up (limit ${limit.id}).`, 1)
+}
+
+/** No waiting helps. */
+function never(needed: string, most: string, limit: Limit): Fault {
+  const message =
+    `This call needs ${needed} at least, and the limit for ${whose(limit)} is ${most} (limit ${limit.id}). ` +
+    'Ask for less, or raise the limit.'
+  return { status: 429, type: 'rate_limit_error', code: 'RATE_LIMITED', message, is_retryable: false }
+}
 
 /** The one that has least left is told. `cost`: what the call may cost, with the shortest answer that is of use. */
 export function overBudget(purses: Purse[], cost: number, now_ms: number): Fault {

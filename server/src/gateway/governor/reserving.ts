@@ -164,7 +164,8 @@ function fitInto(
     if (rate.unit === 'tokens' && !needsTokens) continue
     const free = rate.freeAt(now_ms)
     if (rate.unit === 'tokens') fit.tokens = Math.min(fit.tokens, free - promptTokens(estimate))
-    if (rate.unit === 'requests' ? free < 1 : fit.tokens < least) fit.fault ??= overRate(rate, now_ms)
+    const isOver = rate.unit === 'requests' ? free < 1 : fit.tokens < least
+    if (isOver) fit.fault ??= overRate(rate, rate.unit === 'requests' ? 1 : promptTokens(estimate) + least, now_ms)
   }
   for (const slot of slots) if (slot.free < 1) fit.fault ??= overSlots(slot.limit)
   if (!account?.isHard) return
