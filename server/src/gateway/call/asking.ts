@@ -42,6 +42,7 @@ export class Asking implements Sender {
   readonly #ticket: Ticket
   readonly #asker: Asker
   readonly #asked: Asked
+  readonly #began = performance.now()
   #at = 0
   #tries = 0
   #isOver = false
@@ -114,7 +115,8 @@ export class Asking implements Sender {
       const way = wayTo(stop, this.#wish, this.#ticket.output_tokens_max)
       const number = this.attempts.length + 1
       const { stream: is_stream } = this.#wish.outline
-      const attempt = new Attempt({ stop, adapter, way, breaker, number, is_stream, timeouts }, this)
+      const whole_ms = is_stream ? undefined : this.#shareOf(timeouts.total)
+      const attempt = new Attempt({ stop, adapter, way, breaker, number, is_stream, timeouts, whole_ms }, this)
       this.attempts.push(attempt)
       breaker.begin(now)
       this.#send(attempt, way.outgoing)
@@ -126,6 +128,12 @@ export class Asking implements Sender {
     if (hedge_after_ms === null || this.#hasHedged) return
     this.#hasHedged = true
     this.#later(hedge_after_ms, () => this.#hedge())
+  }
+
+  /** Of what is left of the time: each target that can still be asked has as much. */
+  #shareOf(total_ms: number): number | undefined {
+    const targets = this.#routed.stops.length - this.#at
+    return targets < 2 ? undefined : Math.max(1, (this.#began + total_ms - performance.now()) / targets)
   }
 
   #send(attempt: Attempt, outgoing: Outgoing) {
@@ -199,11 +207,14 @@ export class Asking implements Sender {
 
   /** Whether and when somebody is asked again. */
   #tryOn(stop: Stop, fault: Fault) {
-    this.#lastFault = toldToClient(fault, stop.provider.name)
+    const retry = retryOf(fault, this.#tries, this.#plane.chance())
+    // What one target cannot do is no answer to a client for whom another one may do it in a moment.
+    if (retry !== undefined || !this.#lastFault || retryOf(this.#lastFault, 1, 0) === undefined) {
+      this.#lastFault = toldToClient(fault, stop.provider.name)
+    }
     if (this.#running.length > 0) return
     const { stops, route } = this.#routed
     const isLast = this.#at + 1 >= stops.length
-    const retry = retryOf(fault, this.#tries, this.#plane.chance())
     if (retry === undefined && !isElsewhere(fault)) return this.#asker.failed(this.#lastFault)
     const isAgain = retry !== undefined && this.#tries < route.attempts_max && (isLast || !retry.isLong)
     if (isAgain && retry.isTooLong) return this.#asker.failed(this.#lastFault)

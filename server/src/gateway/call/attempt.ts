@@ -22,6 +22,8 @@ export type Errand = {
   number: number
   is_stream: boolean
   timeouts: Timeouts
+  /** Of a whole answer, where another target can be asked for it: so long it may take. */
+  whole_ms: number | undefined
 }
 
 /** Whom it tells. */
@@ -102,8 +104,10 @@ export class Attempt implements Landing {
     this.#isOut = true
     const { timeouts, is_stream } = this.errand
     if (is_stream) return this.#wait(timeouts.first_chunk, 'did not begin to answer')
-    // A whole answer comes when it is done: the time limit of the call is the one for it.
-    this.#calm()
+    // A whole answer comes when it is done, which may take long.
+    const { whole_ms } = this.errand
+    if (whole_ms === undefined) this.#calm()
+    else this.#wait(whole_ms, 'was not done')
   }
 
   head(status: number, headers: AnswerHeaders) {
@@ -118,7 +122,7 @@ export class Attempt implements Landing {
         broken(`${this.#name} answered with the content encoding "${encoding}".`, 'upstream_malformed').fault,
       )
     }
-    if (this.errand.is_stream ? type.startsWith(expected) : type.includes('json')) {
+    if (isOf(type, expected, this.errand.is_stream) || isOf(type.toLowerCase(), expected, this.errand.is_stream)) {
       if (this.errand.is_stream) this.passage = this.errand.way.stream()
       return
     }
@@ -134,6 +138,7 @@ export class Attempt implements Landing {
     if (isFault && this.#length >= FAULT_BYTES_MAX) return
     this.#bytes.push(bytes)
     this.#length += bytes.length
+    this.#wait(this.errand.timeouts.between_chunks, 'sent nothing more')
     if (isFault || this.#length <= ANSWER_BYTES_MAX) return
     this.#fail(broken(`${this.#name} answered with more than ${ANSWER_BYTES_MAX} bytes.`, 'upstream_malformed').fault)
   }
@@ -235,6 +240,9 @@ export class Attempt implements Landing {
     this.#fail({ status: 504, type: 'api_error', code: 'upstream_timeout', message })
   }
 }
+
+const isOf = (type: string, stream: string, is_stream: boolean) =>
+  is_stream ? type.startsWith(stream) : type.includes('json')
 
 /** Adds what is the same for everybody who is given this answer. */
 export function withTarget(headers: Headers, { errand: { stop, way } }: Attempt, attempts: number): Headers {

@@ -13,6 +13,7 @@ const WINDOW_MS = 30_000
 const FAILURES_MIN = 5
 const OPEN_FIRST_MS = 5_000
 const OPEN_MAX_MS = 60_000
+const AWAY_MAX_MS = 3_600_000
 /** A time to the first chunk that is older says nothing any more. */
 const LATE_MS = 60_000
 const WEIGHT_OF_NEW = 0.3
@@ -83,10 +84,10 @@ export class Breaker {
     this.#isProbing = false
   }
 
-  /** The provider has asked to be left alone. */
+  /** The provider has asked to be left alone. It is not believed for longer than an hour. */
   stayAway(now: number, ms: number): void {
     this.#isProbing = false
-    this.#away_until = Math.max(this.#away_until, now + ms)
+    this.#away_until = Math.max(this.#away_until, now + Math.min(ms, AWAY_MAX_MS))
   }
 
   /** The time to the first chunk of late; 0 when nobody knows. */
@@ -99,17 +100,18 @@ export type Breakers = { of(provider: Provider, model: string): Breaker }
 
 /** Those of a process. Models are named by callers: only so many are remembered, and the oldest go first. */
 export function createBreakers(): Breakers {
-  const byTarget = new Map<string, Breaker>()
+  const byTarget = new Map<string, { breaker: Breaker; key: string | null; base_url: string }>()
   return {
-    of({ id, kind }, model) {
+    of({ id, kind, key, base_url }, model) {
       // It is everybody's: what one caller has it do is nothing to the others.
       if (kind === 'flow') return new Breaker()
-      const key = `${id} ${model}`
-      const known = byTarget.get(key)
-      if (known) return known
+      const target = `${id} ${model}`
+      const known = byTarget.get(target)
+      // What was earned with another key or at another address is not held against this one.
+      if (known?.key === key && known.base_url === base_url) return known.breaker
       if (byTarget.size >= BREAKERS_MAX) byTarget.delete(byTarget.keys().next().value ?? '')
       const breaker = new Breaker()
-      byTarget.set(key, breaker)
+      byTarget.set(target, { breaker, key, base_url })
       return breaker
     },
   }

@@ -12,7 +12,7 @@ import { written } from '../../context.ts'
 import { internal, toldBy, uncovered } from '../faults.ts'
 import type { Answerer, Asked, Headers, Reply } from '../front/exchange.ts'
 import type { Pass } from '../front/sign-in.ts'
-import { faultBody, faultHeaders } from '../front/speaking.ts'
+import { faultBody, faultHeaders, withId } from '../front/speaking.ts'
 import { Blocked } from '../guardrails/findings.ts'
 import { Watch } from '../guardrails/watch.ts'
 import type { Fault, JsonObject, MouthName } from '../hub.ts'
@@ -63,6 +63,8 @@ export class Call implements Asker, Answerer {
   #leading: Leading | undefined
   /** What the answer used, from when it is all there until it may be told. */
   #counted: Counted | undefined
+  /** What was used was not told, and is counted by what passed. */
+  #isEstimated = false
   #told_length = 0
   #isBeingAdmitted = false
   #hasBegun = false
@@ -212,6 +214,7 @@ export class Call implements Asker, Answerer {
     this.#keep(body)
     const settled = this.#settle('completed', 200, null, counted)
     const headers = this.#answerHeaders(attempt)
+    if (this.#isEstimated) headers['x-flow-estimated'] = 'true'
     this.#store(attempt, body, counted)
     this.#tell(headers, body, settled?.nanocredits)
   }
@@ -320,6 +323,7 @@ export class Call implements Asker, Answerer {
     // What cannot be read is not yet a call; and of one whose leave is being fetched it is seen to when it is there.
     if (!this.wish || this.#isBeingAdmitted) return undefined
     const record = recordOf(this, status, http_status, fault, counted)
+    this.#isEstimated = record.is_estimated
     const settled = ticket?.settle(record)
     if (!settled) this.#plane.journal.note(record)
     const { asked, policy } = this
@@ -341,8 +345,7 @@ export class Call implements Asker, Answerer {
   }
 
   #usual(): Headers {
-    const headers = this.#headers
-    headers['x-request-id'] = this.asked.request_id
+    const headers = withId(this.#headers, this.mouth, this.asked.request_id)
     headers['cache-control'] = 'no-store'
     return this.watch ? Object.assign(headers, this.watch.headers) : headers
   }

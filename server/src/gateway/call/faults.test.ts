@@ -372,3 +372,83 @@ test('an address inside the network is not called', async () => {
   assert.deepEqual([fault.status, fault.code], [502, 'upstream_refused'])
   assert.equal(upstream.got.length, 0)
 })
+
+test('a whole answer that does not come in its share of the time is asked of the next provider', async () => {
+  const silent = await openUpstream(() => {})
+  const stops = await openUpstream((response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).write('{"id":')
+  })
+  const well = await openUpstream(says('Hello.'))
+  const timeouts_ms = { total: 3_000, first_chunk: 3_000, between_chunks: 300 }
+  for (const upstream of [silent, stops]) {
+    const { openai } = await newClient([upstream, well], { timeouts_ms, attempts_max: 3 })
+    const began = performance.now()
+    const { data, response } = await openai.chat.completions.create(ask).withResponse()
+    assert.deepEqual([data.choices[0]?.message.content, response.headers.get('x-flow-attempts')], ['Hello.', '2'])
+    assert.ok(performance.now() - began < 2_900)
+  }
+  // The last one has all the time that is left.
+  const slow = await openUpstream(async (response, got) => {
+    await pause(800)
+    return says('Late.')(response, got)
+  })
+  const { openai } = await newClient([slow], { timeouts_ms: { total: 3_000, first_chunk: 300, between_chunks: 300 } })
+  assert.equal((await openai.chat.completions.create(ask)).choices[0]?.message.content, 'Late.')
+})
+
+test('what the next target cannot do leaves the client the fault that passes', async () => {
+  const down = await openUpstream(refuses(503))
+  const { openai, alice } = await newClient([down])
+  await alice.gateway.providers.create({
+    name: 'claude',
+    kind: 'anthropic',
+    base_url: 'http://127.0.0.1:9',
+    key: 'sk-ant',
+    skip_test: true,
+  })
+  const targets = ['one', 'claude'].map((provider) => ({ provider, model: 'm' }))
+  await alice.gateway.routes.create({ name: 'either', targets, attempts_max: 1 })
+  await assert.rejects(openai.chat.completions.create({ ...ask, model: 'either', n: 2 }), { status: 503 })
+})
+
+test('another key or address begins without the pause that the one before has earned', async () => {
+  const upstream = await openUpstream(refuses(429, { 'retry-after': '86400' }))
+  const { openai, alice } = await newClient([upstream])
+  await assert.rejects(openai.chat.completions.create(ask), { status: 429 })
+  const told: InstanceType<typeof OpenAI.APIError> = await openai.chat.completions.create(ask).catch((error) => error)
+  assert.equal(told.status, 503)
+  // A pause is believed for an hour at most.
+  assert.ok(Number(told.headers?.get('retry-after')) <= 3_600)
+  assert.equal(upstream.got.length, 1)
+
+  upstream.answer(says('Hello.'))
+  const [provider] = (await alice.gateway.providers.list({})).items
+  await alice.gateway.providers.rotateKey({ provider_id: provider?.id ?? '', key: 'sk-two', skip_test: true })
+  assert.equal((await openai.chat.completions.create(ask)).choices[0]?.message.content, 'Hello.')
+  assert.equal(upstream.got.at(-1)?.headers.authorization, 'Bearer sk-two')
+})
+
+test('media types are compared without regard to case', async () => {
+  const upstream = await openUpstream((response) => {
+    const body = {
+      id: 'x',
+      object: 'chat.completion',
+      created: 1,
+      model: 'm',
+      choices: [{ index: 0, message: { role: 'assistant', content: 'Hello.' }, finish_reason: 'stop' }],
+    }
+    response.writeHead(200, { 'content-type': 'Application/JSON; Charset=UTF-8' }).end(JSON.stringify(body))
+  })
+  const { openai } = await newClient([upstream])
+  const { data, response } = await openai.chat.completions.create(ask).withResponse()
+  assert.equal(data.choices[0]?.message.content, 'Hello.')
+  // It told no usage.
+  assert.equal(response.headers.get('x-flow-estimated'), 'true')
+  upstream.answer((response) => {
+    response.writeHead(200, { 'content-type': 'Text/Event-Stream' }).end(delta('Hello.') + END)
+  })
+  assert.equal((await read(await openai.chat.completions.create(streamed))).said, 'Hello.')
+  upstream.answer(says('Hello.'))
+  const { response: exact } = await openai.chat.completions.create(ask).withResponse()
+  assert.equal(exact.headers.get('x-flow-estimated'), null)
+})

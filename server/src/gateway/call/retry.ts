@@ -15,7 +15,7 @@ const LONG_MS = 1_000
 
 export type Retry = {
   wait_ms: number
-  /** Another target had better be asked, if there is one. */
+  /** Another target had better be asked, if there is one: this one has had its time, or wants a pause. */
   isLong: boolean
   /** The client had better come again. */
   isTooLong: boolean
@@ -28,7 +28,8 @@ export function retryOf(fault: Fault, tries: number, chance: number): Retry | un
   const told = fault.retry_after_seconds
   const backoff = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (tries - 1)) * (0.5 + chance / 2)
   const wait_ms = told === undefined ? backoff : told * 1000
-  return { wait_ms, isLong: wait_ms > LONG_MS, isTooLong: wait_ms > WAIT_MAX_MS }
+  const hasWaited = fault.code === 'upstream_timeout'
+  return { wait_ms, isLong: hasWaited || wait_ms > LONG_MS, isTooLong: wait_ms > WAIT_MAX_MS }
 }
 
 /** Whether another target may do what this one did not. */

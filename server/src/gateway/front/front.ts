@@ -19,7 +19,7 @@ import type { Asked, Headers, Reply } from './exchange.ts'
 import { answerModels } from './models.ts'
 import { RequestReply, SocketReply } from './replies.ts'
 import { type Credentials, faultOf, type Pass } from './sign-in.ts'
-import { faultBody, faultHeaders } from './speaking.ts'
+import { faultBody, faultHeaders, withId } from './speaking.ts'
 
 export const PREFIX = '/api/v1/gateway/v1'
 export const BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -78,7 +78,7 @@ export function createFront(plane: Plane, settings: Settings): Front {
         )
         return () => {}
       })
-      return reply.response
+      return request.method === 'HEAD' ? reply.response.then((told) => new Response(null, told)) : reply.response
     },
     ask({ path, body, pass, request_id, signal, idempotency_key }) {
       const headers: Asked['headers'] = { 'content-type': 'application/json', 'idempotency-key': idempotency_key }
@@ -207,7 +207,7 @@ function list(plane: Plane, asked: Asked, reply: Reply, speaks: MouthName, known
     const left = await spend(plane, pass)
     const policy = await plane.policies.policyOf(pass.caller.organization_id)
     const answer = await answerModels(policy, plane.catalog, asked.path.slice(8), speaks)
-    reply.send(200, { ...usual(asked), ...left }, asked.method === 'HEAD' ? '' : JSON.stringify(answer))
+    reply.send(200, { ...usual(speaks, asked), ...left }, JSON.stringify(answer))
   }
   work().catch((thrown: unknown) => refuse(plane, speaks, asked, reply, thrown))
 }
@@ -217,7 +217,7 @@ function count(plane: Plane, asked: Asked, reply: Reply, pass: Pass | Promise<Pa
     const known = await pass
     const left = await spend(plane, known)
     const { input_tokens, headers } = await countTokens(plane, asked, known)
-    reply.send(200, { ...headers, ...usual(asked), ...left }, JSON.stringify({ input_tokens }))
+    reply.send(200, { ...headers, ...usual('messages', asked), ...left }, JSON.stringify({ input_tokens }))
   }
   work().catch((thrown: unknown) => refuse(plane, 'messages', asked, reply, thrown))
 }
@@ -230,11 +230,8 @@ async function spend(plane: Plane, { actor_id, inside }: Pass): Promise<Headers>
   })
 }
 
-const usual = ({ request_id }: Asked): Headers => ({
-  'content-type': 'application/json',
-  'cache-control': 'no-store',
-  'x-request-id': request_id,
-})
+const usual = (mouth: MouthName, { request_id }: Asked): Headers =>
+  withId({ 'content-type': 'application/json', 'cache-control': 'no-store' }, mouth, request_id)
 
 export function credentialsOf({ headers, address }: Asked): Credentials {
   const bearer = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
@@ -253,7 +250,7 @@ function refuse(plane: Plane, mouth: MouthName, asked: Asked, reply: Reply, thro
   const told = toldBy(thrown)
   if (!told) plane.log.error({ err: thrown, request_id: asked.request_id }, 'a fault at the door of the gateway')
   const fault = told ?? internal
-  const headers: Headers = { ...faultHeaders(fault), 'x-request-id': asked.request_id, 'cache-control': 'no-store' }
+  const headers: Headers = { ...usual(mouth, asked), ...faultHeaders(fault) }
   if (fault.status === 405) headers.allow = fault.param ?? ''
   const body = JSON.stringify(faultBody(mouth, { ...fault, param: undefined }, asked.request_id))
   reply.send(fault.status, headers, body)
@@ -304,7 +301,7 @@ function collect(
 }
 
 const EXPOSED =
-  'x-request-id, retry-after, x-should-retry, idempotent-replayed, x-flow-provider, x-flow-model, x-flow-attempts, ' +
+  'x-request-id, request-id, retry-after, x-should-retry, idempotent-replayed, x-flow-provider, x-flow-model, x-flow-attempts, ' +
   'x-flow-cost, x-flow-cache, x-flow-dropped, x-flow-estimated, x-flow-guardrails, x-flow-budget-warning, ' +
   'x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, ' +
   'x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens'

@@ -220,3 +220,24 @@ test('what costs nothing counts as a request of the management API, and a chat d
   assert.equal((await ask('/gateway/v1/models')).status, 429)
   assert.equal((await ask('/gateway/v1/chat/completions', chat)).status, 200)
 })
+
+test('a HEAD of the models says how long the list is, and Anthropic’s clients find the id of their request', async () => {
+  const url = `http://127.0.0.1:${listening.port}/api/v1/gateway/v1`
+  const headers = { 'x-api-key': admin.api_key, 'content-type': 'application/json' }
+  const got = await globalThis.fetch(`${url}/models/flow/echo`, { headers })
+  const head = await globalThis.fetch(`${url}/models/flow/echo`, { method: 'HEAD', headers })
+  assert.equal(head.headers.get('content-length'), String((await got.text()).length))
+  assert.equal(await head.text(), '')
+  assert.equal((await fetch(new Request(`${url}/models/flow/echo`, { method: 'HEAD', headers }))).body, null)
+
+  for (const [path, max_tokens] of [
+    ['/messages', 5],
+    ['/messages', -1],
+    ['/messages/count_tokens', undefined],
+  ] as const) {
+    const body = JSON.stringify({ model: 'flow/echo', messages: user('Hi'), max_tokens })
+    const told = await globalThis.fetch(url + path, { method: 'POST', headers, body })
+    assert.match(told.headers.get('request-id') ?? '', /^[0-9a-f-]{36}$/)
+    assert.equal(told.headers.get('request-id'), told.headers.get('x-request-id'))
+  }
+})

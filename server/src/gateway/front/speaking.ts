@@ -10,6 +10,13 @@ export function faultBody(mouth: MouthName, fault: Fault, request_id: string): J
   return mouth === 'messages' ? faultInAnthropic(fault, request_id) : faultInOpenai(fault)
 }
 
+/** Adds the request's id. Anthropic's clients read it by a name of their own. */
+export function withId(headers: Headers, mouth: MouthName, request_id: string): Headers {
+  headers['x-request-id'] = request_id
+  if (mouth === 'messages') headers['request-id'] = request_id
+  return headers
+}
+
 export function faultHeaders(fault: Fault): Headers {
   const headers: Headers = { 'content-type': 'application/json' }
   if (fault.retry_after_seconds !== undefined) headers['retry-after'] = String(Math.ceil(fault.retry_after_seconds))
