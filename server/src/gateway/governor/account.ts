@@ -53,6 +53,8 @@ export class Account implements Taker {
   #need = 0
   #give = 0
   #isClosing = false
+  /** It did not get what it needed: what it has may be what another process lacks. */
+  #isShort = false
   /** It is only looked up what all processes have used. */
   #isLookedUp = false
   #settled = 0
@@ -148,6 +150,11 @@ export class Account implements Taker {
       this.lease = 0
       return true
     }
+    if (this.#isShort && this.isEmpty && this.lease > 0) {
+      this.#isShort = false
+      this.#giveBack(this.lease)
+      return true
+    }
     const ahead = Math.ceil(this.#rate * AHEAD_SECONDS)
     if (performance.now() - this.#asked_at > SOON_MS) this.#chunk = Math.max(this.#chunk / 2, ahead)
     if (this.free <= 2 * Math.max(this.#chunk, ahead)) return this.#isLookedUp
@@ -192,7 +199,8 @@ export class Account implements Taker {
       }
       // Where there is no more, twice as much is no use.
       if (granted.granted < want) this.#chunk = granted.granted
-      if (granted.granted < need) this.#dry = { until: performance.now() + DRY_MS, day: this.#today }
+      this.#isShort = granted.granted < need
+      if (this.#isShort) this.#dry = { until: performance.now() + DRY_MS, day: this.#today }
       else if (need > 0) this.#dry = undefined
     }
   }

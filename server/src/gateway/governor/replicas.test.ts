@@ -67,6 +67,31 @@ test('a hard budget is passed by no two processes, however they race', async () 
   await assertOneNumber(made)
 })
 
+test('what is left of a budget is there for whoever asks, though two processes had a part of it each', async () => {
+  const made = await newPriced()
+  const { admin, alice } = made
+  await alice.gateway.budgets.create({ subject: { kind: 'organization' }, credits: credits(300) })
+  const replicas = [newReplica(), newReplica()]
+  const askBoth = async () => {
+    const told = []
+    for (const { ask } of replicas)
+      told.push(await ask(admin.api_key, { say: 'x', usage: { input: 5, output: 5 } }, { max_tokens: 5 }))
+    return told
+  }
+
+  let told = await askBoth()
+  let answered = 0
+  while (told.some(({ status }) => status === 200)) {
+    answered += told.filter(({ status }) => status === 200).length
+    told = await askBoth()
+  }
+  const left = 300 * TOKEN - sumOf(await linesOf(made, answered))
+  const [, cost] = /may cost ([\d.e-]+)/.exec(told[0]?.message ?? '') ?? []
+  assert.ok(left > Number(cost) * 1e9, `${left} are left, and a call may cost ${cost} credits`)
+  await sleep(3_000)
+  assert.ok((await askBoth()).some(({ status }) => status === 200))
+})
+
 test('processes share the requests and the places of a limit', async () => {
   const { admin, alice } = await newOrganization()
   await alice.gateway.limits.create({ subject: { kind: 'organization' }, requests_per_minute: 40, concurrent: 4 })
