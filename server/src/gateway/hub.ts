@@ -28,6 +28,8 @@ export type Fault = {
   retry_after_seconds?: number
   /** False: trying again is of no use until something else has changed, such as a budget. Told as `x-should-retry`. */
   is_retryable?: boolean
+  /** What is told besides, such as which limit was met. */
+  headers?: Record<string, string>
 }
 
 /** Marks where everything up to here may be cached by the provider (Anthropic's `cache_control`). */

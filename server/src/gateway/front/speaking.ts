@@ -18,7 +18,7 @@ export function withId(headers: Headers, mouth: MouthName, request_id: string): 
 }
 
 export function faultHeaders(fault: Fault): Headers {
-  const headers: Headers = { 'content-type': 'application/json' }
+  const headers: Headers = { 'content-type': 'application/json', ...fault.headers }
   if (fault.retry_after_seconds !== undefined) headers['retry-after'] = String(Math.ceil(fault.retry_after_seconds))
   if (fault.is_retryable === false) headers['x-should-retry'] = 'false'
   if (fault.status === 401) headers['www-authenticate'] = 'Bearer realm="flow"'

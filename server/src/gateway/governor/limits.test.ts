@@ -26,6 +26,7 @@ for (const kind of ['organization', 'workspace', 'user', 'key', 'model'] as cons
     assert.equal(first?.headers.get('x-ratelimit-limit-requests'), '5')
     assert.equal(told[4]?.headers.get('x-ratelimit-remaining-requests'), '0')
     assert.ok(Number(refused?.headers.get('retry-after')) > 30)
+    assert.equal(refused?.headers.get('x-ratelimit-remaining-requests'), '0')
     assert.match(
       refused?.message ?? '',
       new RegExp(`limit of 5 requests a minute for .* is used up \\(limit ${limit.id}\\)`),

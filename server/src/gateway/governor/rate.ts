@@ -116,3 +116,10 @@ export class Rate implements Taker {
     this.#dry_at = undefined
   }
 }
+
+/** Tells a limit as OpenAI's clients read it, with the time until the minute is over. */
+export function tellRate(headers: Record<string, string>, { unit, most, remaining }: Rate, now_ms: number): void {
+  headers[`x-ratelimit-limit-${unit}`] = String(most)
+  headers[`x-ratelimit-remaining-${unit}`] = String(remaining)
+  headers[`x-ratelimit-reset-${unit}`] = `${Math.ceil((MINUTE_MS - (now_ms % MINUTE_MS)) / 1000)}s`
+}

@@ -5,7 +5,7 @@ import { Refusal } from '../mouths/mouth.ts'
 import type { Limit } from '../policies/policy.ts'
 import type { Purse } from './account.ts'
 import { endOf, firstDayOf } from './cost.ts'
-import { MINUTE_MS, type Rate } from './rate.ts'
+import { MINUTE_MS, type Rate, tellRate } from './rate.ts'
 
 const limited = (message: string, retry_after_seconds: number): Fault => ({
   status: 429,
@@ -19,11 +19,14 @@ const whose = ({ subject }: Limit): string =>
   subject.kind === 'model' && subject.id !== null ? `the model "${subject.id}"` : `this ${subject.kind}`
 
 /** `amount`: what the call needs of it at least. */
-export function overRate({ limit, unit, most }: Rate, amount: number, now_ms: number): Fault {
-  if (amount > most) return never(`${amount} ${unit}`, `${most} ${unit} a minute`, limit)
+export function overRate(rate: Rate, amount: number, now_ms: number): Fault {
+  const { limit, unit, most } = rate
+  const headers: Record<string, string> = {}
+  tellRate(headers, rate, now_ms)
+  if (amount > most) return { ...never(`${amount} ${unit}`, `${most} ${unit} a minute`, limit), headers }
   const seconds = Math.max(1, Math.ceil((MINUTE_MS - (now_ms % MINUTE_MS)) / 1000))
   const message = `The limit of ${most} ${unit} a minute for ${whose(limit)} is used up (limit ${limit.id}).`
-  return limited(message, seconds)
+  return { ...limited(message, seconds), headers }
 }
 
 export function overSlots(limit: Limit): Fault {

@@ -4,8 +4,7 @@ import { written } from '../../context.ts'
 import type { CallRecord, Settled, Ticket } from '../policies/policy.ts'
 import { costOf, mostOf } from './cost.ts'
 import type { Plan } from './plan.ts'
-import type { Rate } from './rate.ts'
-import { MINUTE_MS } from './rate.ts'
+import { type Rate, tellRate } from './rate.ts'
 import type { Held } from './reserving.ts'
 import type { Era, Settling } from './till.ts'
 
@@ -100,19 +99,10 @@ export class LeaseTicket implements Ticket {
 
 function headersOf(plan: Plan, { meters, reserved_ms }: Held): Record<string, string> {
   const headers: Record<string, string> = {}
-  const reset = `${Math.ceil((MINUTE_MS - (reserved_ms % MINUTE_MS)) / 1000)}s`
   const requests = tightest(meters, 'requests')
-  if (requests) {
-    headers['x-ratelimit-limit-requests'] = String(requests.most)
-    headers['x-ratelimit-remaining-requests'] = String(requests.remaining)
-    headers['x-ratelimit-reset-requests'] = reset
-  }
+  if (requests) tellRate(headers, requests, reserved_ms)
   const tokens = tightest(meters, 'tokens')
-  if (tokens) {
-    headers['x-ratelimit-limit-tokens'] = String(tokens.most)
-    headers['x-ratelimit-remaining-tokens'] = String(tokens.remaining)
-    headers['x-ratelimit-reset-tokens'] = reset
-  }
+  if (tokens) tellRate(headers, tokens, reserved_ms)
   for (const purse of plan.warnings) {
     const used = plan.account.usedOf(purse)
     if (used < purse.budget.nanocredits) continue
