@@ -9,6 +9,8 @@ export type Got = {
   headers: IncomingMessage['headers']
   url: string
   body: Record<string, unknown>
+  /** As it came. */
+  text: string
   closed: Promise<void>
 }
 export type Answer = (response: ServerResponse, got: Got) => unknown
@@ -32,7 +34,13 @@ export async function openUpstream(...given: Answer[]): Promise<Upstream> {
     })
     request.on('end', () => {
       const closed = new Promise<void>((resolve) => response.on('close', resolve))
-      const one: Got = { headers: request.headers, url: request.url ?? '', body: JSON.parse(text || '{}'), closed }
+      const one: Got = {
+        headers: request.headers,
+        url: request.url ?? '',
+        body: JSON.parse(text || '{}'),
+        text,
+        closed,
+      }
       got.push(one)
       const answer = answers.length > 1 ? answers.shift() : answers[0]
       answer?.(response, one)

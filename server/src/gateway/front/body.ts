@@ -1,6 +1,7 @@
 /** Reading the body of a call: JSON with bounds. Deep nesting is refused by the outline, which walks over it anyway. */
 
 import { isUtf8 } from 'node:buffer'
+import { parseExactly } from '../exact.ts'
 import type { JsonObject } from '../hub.ts'
 import { refuse } from '../mouths/refuse.ts'
 
@@ -11,7 +12,7 @@ export function readJson(bytes: Buffer): JsonObject {
   const text = bytes.toString()
   let value: unknown
   try {
-    value = JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text)
+    value = parseExactly(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text)
   } catch (error) {
     throw refuse(`The body is not JSON: ${(error as SyntaxError).message}`)
   }

@@ -2,8 +2,9 @@
  *  bytes; so a field that a provider has invented since is looked at, too. Inside the arguments of a tool call all counts:
  *  names of fields, and numbers. */
 
+import { numberText, parsedExactly } from '../exact.ts'
 import type { Json, JsonObject, MouthName } from '../hub.ts'
-import { listOf, objectOf, objectsOf, parsed, textOf } from '../providers/read.ts'
+import { listOf, objectOf, objectsOf, textOf } from '../providers/read.ts'
 
 /** From the top: a field, a place in a list, or the item with this `index`. */
 export type Step = string | number | { index: number; type: Json | undefined }
@@ -35,14 +36,14 @@ const DEPTH_MAX = 200
 /** The same, with what `visit` gives in the place of each text; the very same where nothing changes. */
 export function mapTexts(value: Json, visit: Visit, manner: Manner = {}, path: readonly Step[] = []): Json {
   if (typeof value === 'string') return visit(value, path)
-  if (typeof value === 'number' && manner.is_plain) return mapNumber(value, visit, path)
+  const number = numberText(value)
+  if (number !== undefined) return manner.is_plain ? mapNumber(value, number, visit, path) : value
   if (typeof value !== 'object' || value === null) return value
   if (path.length > DEPTH_MAX) throw new SyntaxError(`It is nested more than ${DEPTH_MAX} levels deep.`)
   return Array.isArray(value) ? mapList(value, visit, manner, path) : mapObject(value, visit, manner, path)
 }
 
-function mapNumber(value: number, visit: Visit, path: readonly Step[]): Json {
-  const text = String(value)
+function mapNumber(value: Json, text: string, visit: Visit, path: readonly Step[]): Json {
   const told = visit(text, path)
   return told === text ? value : told
 }
@@ -95,7 +96,7 @@ function mapField(
 
 /** Arguments are JSON as text: looked at as what they mean, since the same letter can be written in many ways. */
 export function mapArguments(text: string, visit: Visit, path: readonly Step[] = []): string {
-  const value = parsed(text)
+  const value = parsedExactly(text)
   if (typeof value !== 'object' || value === null) return visit(text, path)
   const told = mapTexts(value, visit, { is_plain: true }, path)
   return told === value ? text : JSON.stringify(told)

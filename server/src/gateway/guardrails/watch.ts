@@ -1,10 +1,10 @@
 /** The guardrails of one call: they see its prompt before anybody is asked, and its answer before it is told. */
 
 import type { Logger } from 'pino'
+import { parsedExactly } from '../exact.ts'
 import type { Headers } from '../front/exchange.ts'
 import type { JsonObject } from '../hub.ts'
 import { outlineOf } from '../mouths/outline.ts'
-import { parsed } from '../providers/read.ts'
 import type { Answered, Wish } from '../ways/ways.ts'
 import { Blocked, Findings, type Side } from './findings.ts'
 import { type Guard, type Looking, screenAnswer, screenRequest } from './guard.ts'
@@ -60,7 +60,7 @@ export class Watch {
   answer(wish: Wish, body: Body): Body | Promise<Body> {
     const { output } = this.#guard
     if (!output || answerField[wish.mouth] === undefined) return body
-    const answer = parsed(body.toString()) as JsonObject
+    const answer = parsedExactly(body.toString()) as JsonObject
     const told = (screened: JsonObject) => (screened === answer ? body : JSON.stringify(screened))
     const screened = screenAnswer(output, wish.mouth, answer, this.#looking('output'))
     return screened instanceof Promise ? screened.then(told) : told(screened)

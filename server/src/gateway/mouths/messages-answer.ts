@@ -1,6 +1,7 @@
 /** An answer in Anthropic's format: a list of blocks in the order in which a model works. What it thought, what it says,
  *  which tools it calls. */
 
+import { parsedExactly } from '../exact.ts'
 import type { ChatAnswer, ChatRequest, Choice, FinishReason, JsonObject, ToolCall } from '../hub.ts'
 import { broken } from '../providers/faults.ts'
 import { usageInMessages } from './anthropic.ts'
@@ -71,12 +72,8 @@ function callOf({ id, function: called }: ToolCall, finish: FinishReason): JsonO
 
 function inputOf(text: string): JsonObject | undefined {
   if (text.trim() === '') return {}
-  try {
-    const input = JSON.parse(text)
-    return isObject(input) ? input : undefined
-  } catch {
-    return undefined
-  }
+  const input = parsedExactly(text)
+  return isObject(input) ? input : undefined
 }
 
 type Said = { hasRefused: boolean; hasCalled: boolean }

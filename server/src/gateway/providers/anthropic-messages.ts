@@ -2,9 +2,10 @@
  *  words apart, turns of user and assistant, a tool's results first in the turn that follows its calls, and thoughts
  *  handed back with their signatures as they came. */
 
+import { parsedExactly } from '../exact.ts'
 import type { CacheMark, ImagePart, JsonObject, Message, Reasoning, TextPart, ToolCall, UserPart } from '../hub.ts'
 import { untranslatable } from './faults.ts'
-import { filled, mediaOf, objectOf, parsed } from './read.ts'
+import { filled, mediaOf, objectOf } from './read.ts'
 
 export type Turn = { role: 'user' | 'assistant'; content: JsonObject[] }
 type Conversation = {
@@ -130,7 +131,7 @@ const callOf = ({ id, function: called }: ToolCall): JsonObject => ({
   type: 'tool_use',
   id: idOf(id),
   name: called.name,
-  input: objectOf(parsed(called.arguments)),
+  input: objectOf(parsedExactly(called.arguments)),
 })
 
 function resultOf(message: Extract<Message, { role: 'tool' }>, at: string): JsonObject {

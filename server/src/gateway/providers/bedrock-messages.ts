@@ -3,10 +3,11 @@
  *  results of tools in the user's turn, thoughts as they came, and a mark behind what may be cached. */
 
 import { createHash } from 'node:crypto'
+import { parsedExactly } from '../exact.ts'
 import type { CacheMark, JsonObject, Message, Reasoning, UserPart } from '../hub.ts'
 import { caches, type Family, isMistral, tellsErrors } from './bedrock-models.ts'
 import { untranslatable } from './faults.ts'
-import { filled, mediaOf, objectOf, parsed } from './read.ts'
+import { filled, mediaOf, objectOf } from './read.ts'
 
 type Turn = { role: 'user' | 'assistant'; content: JsonObject[] }
 type Conversation = {
@@ -150,7 +151,7 @@ function spokenOf(message: Extract<Message, { role: 'assistant' }>, { family, mo
     ...(refusal ? [{ text: refusal }] : []),
     ...tool_calls.map(
       ({ id, function: called }): JsonObject => ({
-        toolUse: { toolUseId: idOf(id, model), name: called.name, input: objectOf(parsed(called.arguments)) },
+        toolUse: { toolUseId: idOf(id, model), name: called.name, input: objectOf(parsedExactly(called.arguments)) },
       }),
     ),
   ]

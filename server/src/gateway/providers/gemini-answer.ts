@@ -1,6 +1,7 @@
 /** What Google's `generateContent` answers, whole or in pieces (https://ai.google.dev/api/generate-content). A piece of a
  *  stream is a whole answer with a part of the text; function calls always come whole. */
 
+import { parsedExactly } from '../exact.ts'
 import type {
   ChatAnswer,
   ChatChunk,
@@ -19,7 +20,7 @@ import { broken, interrupted } from './faults.ts'
 import { faultOfError } from './gemini-fault.ts'
 import { signed } from './gemini-request.ts'
 import { type Naming, ProviderFault, type StreamReader } from './provider.ts'
-import { countOf, numberOf, objectOf, objectsOf, parsed, textOf } from './read.ts'
+import { countOf, numberOf, objectOf, objectsOf, textOf } from './read.ts'
 
 const BLOCKED = new Set([
   'SAFETY',
@@ -188,7 +189,7 @@ export function chatStreamOf(request: ChatRequest, about: Naming): StreamReader 
 
   return {
     push(piece) {
-      const body = parsed(piece.data)
+      const body = parsedExactly(piece.data)
       if (body === undefined) throw broken('Gemini sent a piece of a stream that is not JSON.', 'malformed_chunk')
       const answer = objectOf(body)
       if (answer.error !== undefined) throw new ProviderFault(faultOfError(objectOf(answer.error)))

@@ -1,9 +1,10 @@
 /** A chat as Google's `generateContent` reads it (https://ai.google.dev/api/generate-content). Thoughts' signatures go
  *  back to the very part they came with: Gemini 3 refuses a function call without its signature. */
 
+import { parsedExactly } from '../exact.ts'
 import type { ChatRequest, Json, JsonObject, Message, Reasoning, ToolCall, UserPart } from '../hub.ts'
 import { untranslatable } from './faults.ts'
-import { filled, mediaOf, objectOf, parsed } from './read.ts'
+import { filled, mediaOf, objectOf } from './read.ts'
 
 type Turn = { role: 'user' | 'model'; parts: JsonObject[] }
 
@@ -269,7 +270,7 @@ function callsOf(calls: ToolCall[], signatures: Map<number, string>, traits: Tra
     // One signature covers the parallel calls behind it.
     const signature = own ?? (traits.isThird && !isSigned ? NO_SIGNATURE : undefined)
     isSigned ||= own !== undefined
-    const args = objectOf(parsed(call.function.arguments))
+    const args = objectOf(parsedExactly(call.function.arguments))
     return filled({ functionCall: { id: call.id, name: call.function.name, args }, thoughtSignature: signature })
   })
 }

@@ -2,11 +2,11 @@
  *  and the same back, piece by piece. What the client asked for is read once, for all targets of the call. */
 
 import type { Stop } from '../call/route.ts'
+import { parsedExactly } from '../exact.ts'
 import type { ChatChunk, ChatRequest, Fault, JsonObject, Usage } from '../hub.ts'
 import type { About, ChatMouth, StreamWriter } from '../mouths/mouth.ts'
 import { broken } from '../providers/faults.ts'
 import { type Adapter, ProviderFault, type StreamReader } from '../providers/provider.ts'
-import { parsed } from '../providers/read.ts'
 import { BadFrame, FrameReader } from './aws-frames.ts'
 import { EventReader, EventTooLong } from './sse.ts'
 import type { Answered, Passage, Way, Wish } from './ways.ts'
@@ -68,7 +68,7 @@ function answerOf(journey: Journey, bytes: Buffer): Answered {
 
 /** The answer as JSON. */
 export function objectIn(stop: Stop, bytes: Buffer): JsonObject {
-  const body = parsed(bytes.toString())
+  const body = parsedExactly(bytes.toString())
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body
   throw broken(`${stop.provider.name} answered with what is no JSON object.`, 'upstream_malformed')
 }
