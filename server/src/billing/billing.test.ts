@@ -181,6 +181,31 @@ test('the badge follows the balance, and adding credits mends it', async () => {
   assert.equal(summary.credits_remaining, 89_000.5)
   const { items } = await made.alice.billing.listPurchases()
   assert.deepEqual(items[0], bought)
+  // More than a double holds in nanocredits.
+  await made.alice.billing.addCredits({ credits: 1e9 })
+  const rich = await made.alice.organizations.getBilling()
+  assert.deepEqual([rich.badge, rich.total_credits_purchased], ['healthy', 1_000_100_000.5])
+})
+
+test('a summary is answered however many credits were bought and used', async () => {
+  const made = await newOrganization()
+  const { alice } = made
+  await alice.billing.addCredits({ credits: 1_000_000_000 })
+  await alice.billing.replaceRateCard({
+    name: 'Dear',
+    rates: [{ service_type: 'workflow_run', credits_per_unit: 1_000_000 }],
+  })
+  await use(made, [{ ...aRun, usage_quantity: 100 }])
+  await alice.billing.update({ budget_credits: 1_000_000 })
+
+  const { total_credits_purchased, credits_remaining, badge, budget_consumed_credits } =
+    await alice.organizations.getBilling()
+  assert.deepEqual(
+    [total_credits_purchased, credits_remaining, badge, budget_consumed_credits],
+    [1_000_010_000, 900_010_000, 'healthy', 100_000_000],
+  )
+  const usage = await alice.organizations.getUsage({ group_by: 'day' })
+  assert.equal(usage.items[0]?.credits_debited, 100_000_000)
 })
 
 test('a used-up budget refuses what would begin, until it is raised or the next month begins', async () => {

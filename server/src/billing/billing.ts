@@ -111,8 +111,10 @@ export async function openAccount(db: Db, organization_id: string, now: string):
 }
 
 export async function getBilling(ctx: Context, _input: Parsed<Reports['getBilling']>): Promise<BillingSummary> {
-  const { purchased, consumed, this_month: _, ...summary } = await store.totals(ctx, monthOf(ctx.now))
-  return { organization_id: ctx.organization_id, ...summary, badge: badgeOf(purchased, consumed) }
+  const summary = await store.totals(ctx, monthOf(ctx.now))
+  // Past 2^53 nanocredits they are not exact, which a badge does not need.
+  const badge = badgeOf(toNanocredits(summary.total_credits_purchased), toNanocredits(summary.credits_consumed))
+  return { organization_id: ctx.organization_id, ...summary, badge }
 }
 
 /** Groups and totals are of the same moment. */

@@ -77,9 +77,6 @@ export const enter = (db: Db, lines: (Line & { unit: string })[]): Promise<numbe
     on conflict (id) do nothing`)
 
 export type Totals = {
-  purchased: number
-  consumed: number
-  this_month: number
   total_credits_purchased: number
   credits_consumed: number
   credits_remaining: number
@@ -93,8 +90,7 @@ export type Totals = {
  *  that the database keeps of the ledger. */
 export const totals = (at: Tenant, month: string): Promise<Totals> =>
   at.db.one(sql`
-    select bought.purchased, used.consumed, used.this_month,
-      ${credits('bought.purchased')} as total_credits_purchased, ${credits('used.consumed')} as credits_consumed,
+    select ${credits('bought.purchased')} as total_credits_purchased, ${credits('used.consumed')} as credits_consumed,
       ${credits('(bought.purchased - used.consumed)')} as credits_remaining,
       ${credits('b.nanocredits')} as budget_credits, ${credits('used.this_month')} as budget_consumed_credits,
       c.id as rate_card_id,
