@@ -227,8 +227,8 @@ export const gatewayPrices = {
         .max(264)
         .describe('`provider/model`; `*` at its end for any ending. The longest that fits holds.'),
       input: aPrice.input,
-      cached: aPrice.cached.optional(),
-      cache_written: aPrice.cache_written.optional(),
+      cached: aPrice.cached.nullish(),
+      cache_written: aPrice.cache_written.nullish(),
       output: aPrice.output,
       call: aPrice.call.default(0),
     }),
@@ -248,7 +248,13 @@ export const gatewayPrices = {
     path: '/gateway/prices/{price_id}',
     permission: 'billing.write',
     summary: 'Change a price: what is sent replaces, what is not sent stays.',
-    input: z.object({ price_id, ...z.object(aPrice).partial().shape }),
+    description: 'With null, `cached` and `cache_written` are not said any more: they follow `input`.',
+    input: z.object({
+      price_id,
+      ...z.object(aPrice).partial().shape,
+      cached: aPrice.cached.nullish(),
+      cache_written: aPrice.cache_written.nullish(),
+    }),
     output: GatewayPrice,
   },
   remove: {

@@ -64,8 +64,8 @@ export const load = (db: Db, organization_id: string): Promise<StoredPolicy> =>
           'nanocredits', b.nanocredits, 'period', b.period, 'mode', b.mode) order by b.id), '[]')
         from gateway_budgets b where b.organization_id = o.id) as budgets,
       (case when m.nanocredits is not null then least(m.nanocredits, 9007199254740991) end) as month_nanocredits,
-      (select coalesce(jsonb_agg(jsonb_build_object('model', c.model, 'input', c.input, 'cached', c.cached,
-          'cache_written', c.cache_written, 'output', c.output, 'call', c.call)), '[]')
+      (select coalesce(jsonb_agg(jsonb_build_object('model', c.model, 'input', c.input,
+          'cached', coalesce(c.cached, c.input), 'cache_written', coalesce(c.cache_written, c.input), 'output', c.output, 'call', c.call)), '[]')
         from gateway_prices c where c.organization_id = o.id) as prices,
       (select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'name', g.name, 'always', g.always, 'side', g.side,
           'action', g.action, 'rule', g.rule) order by not g.always, g.name), '[]')

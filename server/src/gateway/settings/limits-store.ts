@@ -110,9 +110,9 @@ export const removeBudget = (at: At, id: string): Promise<number> =>
   at.db.run(sql`delete from gateway_budgets where id = ${id} and organization_id = ${at.organization_id}`)
 
 /** A nanocredit for a token is a thousandth of a credit for a million of them. */
-const priceColumns = raw(`id, model, (input::numeric / 1000) as input, (cached::numeric / 1000) as cached,
-  (cache_written::numeric / 1000) as cache_written, (output::numeric / 1000) as output,
-  (call::numeric / 1000000000) as call, ${made}`)
+const priceColumns = raw(`id, model, (input::numeric / 1000) as input,
+  (coalesce(cached, input)::numeric / 1000) as cached, (coalesce(cache_written, input)::numeric / 1000) as cache_written,
+  (output::numeric / 1000) as output, (call::numeric / 1000000000) as call, ${made}`)
 
 export const listPrices = (at: At, parameters: Parsed<(typeof gatewayPrices)['list']>): Promise<Page<GatewayPrice>> =>
   page<GatewayPrice>(at.db, {
@@ -128,8 +128,18 @@ export const findPrice = (at: At, id: string): Promise<GatewayPrice | undefined>
   at.db.maybe<GatewayPrice>(sql`
     select ${priceColumns} from gateway_prices where id = ${id} and organization_id = ${at.organization_id}`)
 
-/** Credits, and credits for a million tokens. */
-export type Prices = Pick<GatewayPrice, 'input' | 'cached' | 'cache_written' | 'output' | 'call'>
+/** Credits, and credits for a million tokens; null: not said, so that it follows `input`. */
+export type Prices = Pick<GatewayPrice, 'input' | 'output' | 'call'> & {
+  cached: number | null
+  cache_written: number | null
+}
+
+export const findSaidPrice = (at: At, id: string): Promise<(Prices & { id: string }) | undefined> =>
+  at.db.maybe<Prices & { id: string }>(sql`
+    select id, (input::numeric / 1000) as input, (cached::numeric / 1000) as cached,
+      (cache_written::numeric / 1000) as cache_written, (output::numeric / 1000) as output,
+      (call::numeric / 1000000000) as call
+    from gateway_prices where id = ${id} and organization_id = ${at.organization_id}`)
 
 export const insertPrice = (at: At, it: Made & Prices & { model: string }): Promise<GatewayPrice> =>
   at.db.one<GatewayPrice>(sql`
@@ -151,7 +161,7 @@ export const replacePrice = (at: At, it: Prices & { id: string }, now: string): 
 export const removePrice = (at: At, id: string): Promise<number> =>
   at.db.run(sql`delete from gateway_prices where id = ${id} and organization_id = ${at.organization_id}`)
 
-const thousandths = (credits: number) => Math.round(credits * 1000)
+const thousandths = (credits: number | null) => (credits === null ? null : Math.round(credits * 1000))
 
 /** Whether the organization has it. A key that was revoked is none. */
 export const hasWorkspace = (at: At, id: string) =>

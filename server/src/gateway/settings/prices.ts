@@ -17,7 +17,7 @@ export const list = (ctx: Context, input: Parsed<Ops['list']>): Promise<Page<Gat
 
 export async function create(ctx: Context, input: Parsed<Ops['create']>): Promise<GatewayPrice> {
   await change(ctx)
-  const { cached = input.input, cache_written = input.input } = input
+  const { cached = null, cache_written = null } = input
   const made = { ...input, cached, cache_written, id: newId(), created_by: ctx.actor.user_id, created_at: ctx.now }
   return orTaken(ctx, (at) => store.insertPrice(at, made), `"${input.model}" has a price already. Change that one.`)
 }
@@ -31,7 +31,8 @@ export async function get(ctx: Context, input: { price_id: string }): Promise<Ga
 export async function update(ctx: Context, input: Parsed<Ops['update']>): Promise<GatewayPrice> {
   const { price_id, ...sent } = input
   await change(ctx)
-  const before = await get(ctx, { price_id })
+  const before = await store.findSaidPrice(ctx, price_id)
+  if (!before) throw notFound('price', price_id)
 
   return store.replacePrice(ctx, { ...before, ...sent }, ctx.now)
 }

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { newId } from '../../context.ts'
-import { newOrganization } from '../../testing.ts'
+import { newOrganization, testFlow } from '../../testing.ts'
+import { openPolicies } from '../policies/policies.ts'
 
 const openai = { name: 'openai', kind: 'openai', base_url: 'https://api.example.com/v1', skip_test: true } as const
 const refused = (...fields: string[]) => ({
@@ -261,6 +262,27 @@ test('a price of your own is exact to a thousandth of a credit for a million tok
     'CONFLICT',
   )
   await alice.gateway.prices.remove({ price_id: made.id })
+})
+
+test('what a price does not say of cached tokens is as its input, also when that changes', async () => {
+  const { alice, organization_id } = await newOrganization()
+  const { platform } = await testFlow()
+  const { prices } = alice.gateway
+  const { id: price_id } = await prices.create({ model: 'openai/gpt-5', input: 10, cached: 4, output: 20 })
+  const tell = ({ input, cached, cache_written }: Record<'input' | 'cached' | 'cache_written', number>) => [
+    input,
+    cached,
+    cache_written,
+  ]
+  const paid = async () =>
+    tell((await openPolicies(platform).policyOf(organization_id)).priceOf('openai', 'gpt-5')).map((each) => each / 1000)
+
+  assert.deepEqual(tell(await prices.update({ price_id, input: 2 })), [2, 4, 2])
+  assert.deepEqual(await paid(), [2, 4, 2])
+  assert.deepEqual(tell(await prices.update({ price_id, cached: null, cache_written: 1 })), [2, 2, 1])
+  assert.deepEqual(tell(await prices.update({ price_id, input: 3 })), [3, 3, 1])
+  assert.deepEqual(await paid(), [3, 3, 1])
+  assert.deepEqual(tell(await prices.get({ price_id })), [3, 3, 1])
 })
 
 test('settings begin with the defaults, and what is not sent stays', async () => {
