@@ -8,7 +8,18 @@ import { listen } from '../../http/listen.ts'
 import { newOrganization, testFlow } from '../../testing.ts'
 import type { Fault } from '../hub.ts'
 import { createForward } from './forward.ts'
-import { type Answer, breaks, delta, END, openUpstream, pause, refuses, says, streams } from './upstream-testing.ts'
+import {
+  type Answer,
+  breaks,
+  delta,
+  END,
+  event,
+  openUpstream,
+  pause,
+  refuses,
+  says,
+  streams,
+} from './upstream-testing.ts'
 
 const { app } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
 const listening = await listen(app, '127.0.0.1', 0)
@@ -26,7 +37,7 @@ async function newClient(upstreams: { base_url: string }[], route: Partial<Route
     await alice.gateway.providers.create({ name, kind: 'openai', base_url, key: `sk-${name}-secret`, skip_test: true })
   }
   const targets = names.map((provider) => ({ provider, model: 'm' }))
-  await alice.gateway.routes.create({ name: 'smart', targets, attempts_max: 1, ...route })
+  if (targets.length > 0) await alice.gateway.routes.create({ name: 'smart', targets, attempts_max: 1, ...route })
   const openai = new OpenAI({ apiKey: admin.api_key, baseURL: `${origin}/api/v1/gateway/v1`, maxRetries: 0 })
   return { openai, alice, admin }
 }
@@ -451,4 +462,45 @@ test('media types are compared without regard to case', async () => {
   upstream.answer(says('Hello.'))
   const { response: exact } = await openai.chat.completions.create(ask).withResponse()
   assert.equal(exact.headers.get('x-flow-estimated'), null)
+})
+
+test('of a stream that ends early the usage counts that was told by then, whatever format the client speaks', async () => {
+  const gemini = `data: {"candidates":[{"content":{"role":"model","parts":[{"text":"Hi"}]}}],"usageMetadata":{"promptTokenCount":5000,"candidatesTokenCount":1,"thoughtsTokenCount":3000}}\n\n`
+  const anthropic = [
+    {
+      type: 'message_start',
+      message: {
+        id: 'm',
+        type: 'message',
+        role: 'assistant',
+        model: 'm',
+        content: [],
+        usage: { input_tokens: 5_000, output_tokens: 1 },
+      },
+    },
+    { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+    { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'Hi' } },
+  ].map((told) => `event: ${told.type}\ndata: ${JSON.stringify(told)}\n\n`)
+  const usage = { prompt_tokens: 5_000, completion_tokens: 1, total_tokens: 5_001 }
+  const openai = event({ choices: [{ index: 0, delta: { content: 'Hi' }, finish_reason: null }], usage })
+  const { alice, admin } = await newClient([])
+  for (const [kind, events] of Object.entries({ gemini: [gemini], anthropic, openai: [openai] })) {
+    const upstream = await openUpstream(breaks(...events))
+    const { base_url } = upstream
+    await alice.gateway.providers.create({ name: kind, kind: kind as 'gemini', base_url, key: 'sk', skip_test: true })
+    for (const path of ['chat/completions', 'messages']) {
+      const headers = { 'x-api-key': admin.api_key, 'content-type': 'application/json' }
+      const asked = { ...streamed, model: `${kind}/m`, max_tokens: 50 }
+      const url = `${origin}/api/v1/gateway/v1/${path}`
+      const told = await fetch(url, { method: 'POST', headers, body: JSON.stringify(asked) })
+      await told.text()
+      const request_id = told.headers.get('x-request-id') ?? ''
+      let found: { usage: { input_tokens: number } } | undefined
+      for (let i = 0; i < 100 && !found; i += 1) {
+        await pause(20)
+        found = (await alice.gateway.calls.list({ request_id })).items[0]
+      }
+      assert.equal(found?.usage.input_tokens, 5_000, `${kind} by ${path}`)
+    }
+  }
 })

@@ -119,6 +119,7 @@ class Reader implements StreamReader {
   #thoughts = 0
   #usage: Usage = usageOf({})
   #delta: JsonObject = {}
+  #hasBegun = false
   #isOver = false
 
   constructor(request: ChatRequest, about: Naming) {
@@ -151,6 +152,10 @@ class Reader implements StreamReader {
     }
   }
 
+  get usage(): Usage | undefined {
+    return this.#hasBegun ? this.#usage : undefined
+  }
+
   end(): ChatChunk[] {
     if (!this.#isOver) throw interrupted('Anthropic')
     return []
@@ -160,6 +165,7 @@ class Reader implements StreamReader {
     this.#head.id = textOf(message.id) ?? this.#head.id
     this.#head.model = textOf(message.model) ?? this.#head.model
     this.#usage = usageOf(message.usage)
+    this.#hasBegun = true
     return []
   }
 

@@ -188,6 +188,9 @@ export function chatStreamOf(request: ChatRequest, about: Naming): StreamReader 
   }
 
   return {
+    get usage() {
+      return usage === undefined ? undefined : usageOf(usage)
+    },
     push(piece) {
       const body = parsedExactly(piece.data)
       if (body === undefined) throw broken('Gemini sent a piece of a stream that is not JSON.', 'malformed_chunk')

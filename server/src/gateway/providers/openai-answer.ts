@@ -208,6 +208,9 @@ export function chatStreamOf(request: ChatRequest, about: Naming): StreamReader 
   }
 
   return {
+    get usage() {
+      return usage
+    },
     push({ data }) {
       if (isOver) return []
       if (data.trim() === '[DONE]') return ends(true)

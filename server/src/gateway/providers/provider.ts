@@ -45,8 +45,13 @@ export type Outgoing = {
 export type StreamPiece = { event: string | null; data: string }
 
 /** The way through one stream. `push` gives what a piece means in the hub, often nothing; `end` what is still owed when
- *  the provider has closed; both throw a `ProviderFault` where the provider says that it failed. */
-export type StreamReader = { push(piece: StreamPiece): ChatChunk[]; end(): ChatChunk[] }
+ *  the provider has closed; both throw a `ProviderFault` where the provider says that it failed. `usage`: what the provider
+ *  has told of it so far, which counts for a stream that ends early; clients are told at the end. */
+export type StreamReader = {
+  push(piece: StreamPiece): ChatChunk[]
+  end(): ChatChunk[]
+  readonly usage?: Partial<Usage> | undefined
+}
 
 /** A refusal of the provider, in the hub's words. `status` decides whether another attempt or provider may do better. */
 export class ProviderFault extends Error {

@@ -87,7 +87,7 @@ export function readable<Value>(stop: Stop, work: () => Value): Value {
 
 class ChatPassage implements Passage {
   fault: Fault | undefined
-  usage: Partial<Usage> | undefined
+  #usage: Partial<Usage> | undefined
   readonly #journey: Journey
   readonly #frames: EventReader | FrameReader
   readonly #reader: StreamReader
@@ -102,6 +102,10 @@ class ChatPassage implements Passage {
     this.#frames = adapter.framing === 'aws' ? new FrameReader() : new EventReader()
     this.#reader = chat.stream(request, namingOf(journey))
     this.#writer = mouth.stream(request, about)
+  }
+
+  get usage(): Partial<Usage> | undefined {
+    return this.#usage ?? this.#reader.usage
   }
 
   get output_tokens(): number {
@@ -146,7 +150,7 @@ class ChatPassage implements Passage {
   }
 
   #count({ choices, usage }: ChatChunk): void {
-    if (usage) this.usage = usage
+    if (usage) this.#usage = usage
     for (const { delta } of choices) {
       const { content, refusal, reasoning, tool_calls } = delta
       const texts = [content, refusal, reasoning?.text, ...(tool_calls ?? []).map((call) => call.function?.arguments)]

@@ -37,18 +37,31 @@ export const writtenIn = (mouth: MouthName, events: string): Written =>
 const opens = (byte: number) => byte === 0x7b || byte === 0x5b
 const closes = (byte: number) => byte === BRACE || byte === 0x5d
 const DELTA = '"delta":'
-const ROLE = '"role"'
 
-/** Of a chat: the values of deltas that are strings, but for the role. */
+/** By which names a delta has text, and where it counts: thoughts are told under two or three names by some hosts, and
+ *  are the same ones. */
+const places: Record<string, 0 | 1 | 2 | 3> = {
+  content: 0,
+  arguments: 0,
+  refusal: 0,
+  transcript: 0,
+  reasoning: 1,
+  thinking: 1,
+  reasoning_content: 2,
+  text: 3,
+  summary: 3,
+}
+
+/** Of a chat: what is text in deltas. */
 function deltasIn(events: string): Written {
   let bytes = 0
   let deltas = 0
   for (let at = events.indexOf(DELTA); at >= 0; at = events.indexOf(DELTA, at)) {
     at = events.indexOf('{', at + DELTA.length) + 1
     if (at === 0) break
-    const before = bytes
+    const sizes: [number, number, number, number] = [0, 0, 0, 0]
     let isValue = false
-    let isRole = false
+    let place: 0 | 1 | 2 | 3 | undefined
     for (let depth = 1; depth > 0 && at < events.length; at += 1) {
       const byte = events.charCodeAt(at)
       if (opens(byte)) depth += 1
@@ -56,12 +69,15 @@ function deltasIn(events: string): Written {
       if (byte === COLON) isValue = true
       else if (byte === COMMA || opens(byte)) isValue = false
       if (byte !== QUOTE) continue
-      const start = at
-      at = endOfText(events, at + 1)
-      if (!isValue) isRole = at - start === 5 && events.startsWith(ROLE, start)
-      else if (!isRole) bytes += at - start - 1
+      const start = at + 1
+      at = endOfText(events, start)
+      if (!isValue) place = places[events.slice(start, at)]
+      else if (place !== undefined) sizes[place] += at - start
     }
-    if (bytes > before) deltas += 1
+    const [said, ...thoughts] = sizes
+    const size = said + Math.max(...thoughts)
+    bytes += size
+    if (size > 0) deltas += 1
   }
   return { bytes, deltas }
 }
@@ -73,25 +89,58 @@ function endOfText(json: string, from: number): number {
   return at
 }
 
-const keys: Partial<Record<MouthName, string[]>> = {
-  chat: ['"content":"', '"arguments":"', '"reasoning_content":"', '"reasoning":"', '"refusal":"'],
-  completions: ['"text":"'],
-  responses: ['"delta":"', '"text":"'],
-  messages: ['"text":"', '"thinking":"', '"partial_json":"'],
+/** What a format calls its text; those in one list are names for the same. */
+const names: Partial<Record<MouthName, string[][]>> = {
+  chat: [['"content"'], ['"arguments"'], ['"refusal"'], ['"reasoning_content"', '"reasoning"']],
+  completions: [['"text"']],
+  responses: [['"delta"'], ['"text"']],
+  messages: [['"text"'], ['"thinking"'], ['"partial_json"']],
 }
 
 /** The values of what a format calls its text. */
 export function textIn(mouth: MouthName, json: string): Written {
   let bytes = 0
   let deltas = 0
-  for (const key of keys[mouth] ?? []) {
-    for (let at = json.indexOf(key); at >= 0; at = json.indexOf(key, at)) {
-      at += key.length
-      const start = at
-      at = endOfText(json, at)
-      bytes += at - start
-      if (at > start) deltas += 1
+  for (const same of names[mouth] ?? []) {
+    let most: Written = NOTHING
+    for (const name of same) {
+      const written = valuesOf(name, json)
+      if (written.bytes > most.bytes) most = written
     }
+    bytes += most.bytes
+    deltas += most.deltas
   }
   return { bytes, deltas }
+}
+
+const NOTHING: Written = { bytes: 0, deltas: 0 }
+
+function valuesOf(name: string, json: string): Written {
+  let at = json.indexOf(name)
+  if (at < 0) return NOTHING
+  let bytes = 0
+  let deltas = 0
+  for (; at >= 0; at = json.indexOf(name, at)) {
+    at += name.length
+    const start = textBehind(json, at)
+    if (start < 0) continue
+    at = endOfText(json, start)
+    bytes += at - start
+    if (at > start) deltas += 1
+  }
+  return { bytes, deltas }
+}
+
+/** Where the text begins whose name ends here; below zero: no text follows. JSON may have spaces around a colon. */
+function textBehind(json: string, end: number): number {
+  let at = blankEnd(json, end)
+  if (json.charCodeAt(at) !== COLON) return -1
+  at = blankEnd(json, at + 1)
+  return json.charCodeAt(at) === QUOTE ? at + 1 : -1
+}
+
+function blankEnd(json: string, from: number): number {
+  let at = from
+  while (at < json.length && json.charCodeAt(at) <= 0x20) at += 1
+  return at
 }

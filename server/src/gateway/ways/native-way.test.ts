@@ -8,6 +8,7 @@ import { assertReference, eventsOf } from '../mouths/reference-testing.ts'
 import { flow } from '../providers/flow.ts'
 import { openai } from '../providers/openai.ts'
 import type { Native } from '../providers/provider.ts'
+import { textIn, writtenIn } from './look.ts'
 import { nativeWay } from './native-way.ts'
 import type { Wish } from './ways.ts'
 
@@ -80,6 +81,68 @@ test('what was written is counted as it passes, whatever the spaces', () => {
     // 40 + 22 (with two backslashes) + 20 + 16 bytes.
     assert.equal(stream.output_tokens, 25)
   }
+})
+
+test('text is counted in every format, whatever the spaces', () => {
+  const x = 'x'.repeat(40)
+  const told = {
+    completions: { choices: [{ text: x }] },
+    messages: { type: 'content_block_delta', delta: { type: 'text_delta', text: x } },
+    responses: { type: 'response.output_text.delta', delta: x },
+  }
+  for (const mouth of ['completions', 'messages', 'responses'] as const) {
+    for (const space of [undefined, 2]) {
+      const text = JSON.stringify(told[mouth], null, space).replaceAll(':', ': ')
+      assert.deepEqual(writtenIn(mouth, `data: ${text}\n\n`), { bytes: 40, deltas: 1 }, `${mouth} ${space}`)
+    }
+  }
+  const whole = JSON.stringify({ choices: [{ message: { content: x, reasoning: x, reasoning_content: x } }] }, null, 1)
+  assert.equal(textIn('chat', whole).bytes, 80)
+})
+
+test('thoughts that are told under several names count once, and ids and encoded bytes count nothing', () => {
+  const x = 'x'.repeat(40)
+  for (const delta of [
+    { reasoning: x, reasoning_content: x },
+    { reasoning: x, reasoning_details: [{ type: 'reasoning.text', id: x, format: 'f', text: x }] },
+    { content: [{ type: 'text', text: x }] },
+    { tool_calls: [{ index: 0, id: x, type: 'function', function: { name: x, arguments: x } }] },
+    { audio: { id: x, data: x.repeat(100), transcript: x } },
+  ])
+    assert.deepEqual(writtenIn('chat', chunk(delta)), { bytes: 40, deltas: 1 }, JSON.stringify(delta))
+})
+
+test('a stream that said why it ended is whole without a last empty line or a mark, and the client gets the mark', () => {
+  const finish = `data: {"id":"1","choices":[{"index":0,"delta":{},"finish_reason": "stop"}]}\n\n`
+  for (const end of ['', 'data: [DONE]', 'data: [DONE]\n']) {
+    const stream = passage()
+    const text = stream.push(Buffer.from(chunk({ content: 'Hi' }) + finish + end)).toString() + stream.end().toString()
+    assert.equal(text.trimEnd(), `${chunk({ content: 'Hi' })}${finish}data: [DONE]`)
+  }
+  for (const end of ['', 'data: {"id":"1","cho']) {
+    const stream = passage()
+    stream.push(Buffer.from(chunk({ content: 'Hi' }) + end))
+    assert.throws(() => stream.end(), /ended/)
+  }
+})
+
+test('lines may end in several ways in one stream', () => {
+  const stream = passage()
+  const text = `${chunk({ content: 'Hi' }).trimEnd()}\n\r\ndata: [DONE]\n\r\n`
+  assert.equal(stream.push(Buffer.from(text)).toString(), text)
+  assert.equal(stream.end().length, 0)
+})
+
+test('an answer without what makes it one is the provider’s fault', () => {
+  const fault = (mouth: Wish['mouth'], answer: object) => () =>
+    nativeWay(openai.native[mouth] as Native, stop, { ...wish, mouth }, null).answer(
+      Buffer.from(JSON.stringify(answer)),
+    )
+  for (const answer of [{}, { choices: [] }, { choices: null }]) {
+    assert.throws(fault('chat', answer), /p answered without "choices"/)
+    assert.throws(fault('completions', answer), /"choices"/)
+  }
+  assert.throws(fault('embeddings', { data: [] }), /"data"/)
 })
 
 test('each delta is a token at least', () => {

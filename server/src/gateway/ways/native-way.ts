@@ -64,6 +64,14 @@ function bounded({ mouth, body, outline }: Wish, output_tokens_max: number | nul
   return { ...body, ...Object.fromEntries(said.map((name) => [name, Math.min(Number(body[name]), most)])) }
 }
 
+/** What is an answer has it. */
+const LISTS: Partial<Record<MouthName, string>> = {
+  chat: 'choices',
+  completions: 'choices',
+  messages: 'content',
+  embeddings: 'data',
+}
+
 function answerOf(native: Native, stop: Stop, wish: Wish, bytes: Buffer): Answered {
   const usage = bytes.length > READ_BYTES_MAX ? usageLookedFor(native, bytes) : undefined
   if (usage) return { body: bytes, usage, text_bytes: 0 }
@@ -75,6 +83,10 @@ function answerOf(native: Native, stop: Stop, wish: Wish, bytes: Buffer): Answer
   const said = objectOf(answer.error)
   if (typeof said.message === 'string')
     throw broken(`${stop.provider.name} answered: ${said.message}`, 'upstream_failed')
+  const list = LISTS[wish.mouth]
+  if (list && !(Array.isArray(answer[list]) && (answer[list].length > 0 || wish.mouth === 'messages'))) {
+    throw broken(`${stop.provider.name} answered without "${list}".`, 'upstream_malformed')
+  }
   const told = native.usageOf(answer)
   return { body: bytes, usage: told, text_bytes: told ? 0 : textIn(wish.mouth, bytes.toString('latin1')).bytes }
 }
@@ -98,6 +110,10 @@ function nextNumber(events: string): number {
   return Number(numbers.at(-1)?.[1] ?? -1) + 1
 }
 
+const EMPTY_LINE = Buffer.from('\n\n')
+const DONE = Buffer.from('data: [DONE]\n\n')
+const FINISHED: Partial<Record<MouthName, RegExp>> = { chat: /"finish_reason": ?"/, completions: /"finish_reason": ?"/ }
+
 class NativePassage implements Passage {
   fault: Fault | undefined
   usage: Partial<Usage> | undefined
@@ -108,6 +124,8 @@ class NativePassage implements Passage {
   #text_bytes = 0
   #deltas = 0
   #isEnded = false
+  /** It said why it ended. */
+  #isFinished = false
   #hasSaid = false
   /** The events that were last told, a character for each byte. */
   #last = ''
@@ -130,6 +148,7 @@ class NativePassage implements Passage {
     const { bytes, deltas } = writtenIn(this.#wish.mouth, text)
     this.#text_bytes += bytes
     this.#deltas += deltas
+    this.#isFinished ||= FINISHED[this.#wish.mouth]?.test(text) ?? false
     const told = this.#passes(events, text) ? events : this.#look(events)
     if (told.length > 0) {
       this.#hasSaid = true
@@ -138,9 +157,13 @@ class NativePassage implements Passage {
     return told
   }
 
+  /** Some hosts leave out the last empty line, and some the mark at the end of what is complete without it. */
   end(): Buffer {
-    if (!this.#isEnded || !this.#cutter.isWhole) throw interrupted(this.#stop.provider.name)
-    return Buffer.alloc(0)
+    const { rest } = this.#cutter
+    const last = rest.length === 0 ? rest : this.#look(Buffer.concat([rest, EMPTY_LINE]))
+    if (this.#isEnded) return last
+    if (!this.#isFinished || this.fault) throw interrupted(this.#stop.provider.name)
+    return Buffer.concat([last, DONE])
   }
 
   fail(fault: Fault): string {

@@ -29,6 +29,10 @@ class Rest {
     if (this.length === 0) return chunk
     this.#add(chunk)
     if (chunk.indexOf(LF) < 0 && chunk.indexOf(CR) < 0) return undefined
+    return this.all
+  }
+
+  get all(): Buffer {
     const [only = EMPTY] = this.#pieces
     return this.#pieces.length === 1 ? only : Buffer.concat(this.#pieces)
   }
@@ -63,9 +67,9 @@ export class EventCutter {
     return all.subarray(0, end)
   }
 
-  /** Whether the stream may end here: nothing has begun that is not complete. */
-  get isWhole(): boolean {
-    return this.#rest.length === 0
+  /** What has begun and is not complete. */
+  get rest(): Buffer {
+    return this.#rest.all
   }
 }
 
@@ -74,9 +78,9 @@ function endOfEvents(bytes: Buffer): number {
   const { length } = bytes
   if (length >= 2 && bytes[length - 1] === LF && bytes[length - 2] === LF) return length
   const lines = bytes.lastIndexOf('\n\n')
-  const crlf = bytes.lastIndexOf('\r\n\r\n')
+  const crlf = bytes.lastIndexOf('\n\r\n')
   const cr = bytes.lastIndexOf('\r\r')
-  return Math.max(lines < 0 ? 0 : lines + 2, crlf < 0 ? 0 : crlf + 4, cr < 0 ? 0 : cr + 2)
+  return Math.max(lines < 0 ? 0 : lines + 2, crlf < 0 ? 0 : crlf + 3, cr < 0 ? 0 : cr + 2)
 }
 
 /** Reads events. Comments and fields that mean nothing here are passed over; an event without data is none. */
