@@ -95,6 +95,8 @@ function thoughtOf(
   if (effort === 'none' || tokens === 0) return leastOf(traits)
   if (traits.thinks === 'never') return without
   if (traits.thinks === 'by effort' && (tokens === undefined || !traits.takesBudget)) {
+    // Who thinks may choose its tool.
+    if (mustCall) return { ...leastOf(traits), dropped: [asked] }
     const thinking = { type: 'adaptive', display: 'summarized' }
     if (effort === undefined) return { thinking, isOn: true, dropped: [] }
     return { thinking, effort: effortOf(effort, traits), isOn: true, dropped: [] }

@@ -196,6 +196,10 @@ test('a forced tool, and calls without their thoughts, come before thinking with
   }
   const adaptive = sentFor({ ...request(called), model: 'claude-opus-4-7', tools, reasoning_effort: 'high' })
   assert.deepEqual(adaptive.body.thinking, { type: 'adaptive', display: 'summarized' })
+  const forced = { ...hi, model: 'claude-opus-4-7', tools, tool_choice: 'required' as const }
+  const must = sentFor({ ...forced, reasoning_effort: 'high' })
+  assert.notEqual((must.body.thinking as JsonObject | undefined)?.type, 'adaptive')
+  assert.deepEqual([must.body.tool_choice, must.dropped], [{ type: 'any' }, ['reasoning_effort']])
 })
 
 test('a budget is a part of what may be written, and never all of it', () => {
