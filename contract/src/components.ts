@@ -238,7 +238,7 @@ export const components = {
     path: '/components/{component_id}',
     permission: 'solutions.write',
     narrows: true,
-    summary: 'Delete a component that no other uses.',
+    summary: 'Delete a component that nothing uses.',
     input: z.object({ component_id }),
     refusals: ['CONFLICT: others use it; they are named.'],
   },
@@ -328,6 +328,7 @@ export const components = {
       'workflow is not set off any longer.',
     input: z.object({ component_id, reason }),
     output: Component,
+    refusals: ['CONFLICT: guardrails of the gateway run it; they are named.'],
   },
   unarchive: {
     method: 'POST',

@@ -243,7 +243,7 @@ export const gatewayProviders = {
     description: 'A key goes to no other host than the one it was given for: with another host, send the key, too.',
     input: z.object({ provider_id, ...z.object({ ...written, key: Key }).partial().shape, skip_test: SkipTest }),
     output: GatewayProvider,
-    refusals: ['CONFLICT: a route calls a model that would no longer be allowed.', REFUSED, FAILED],
+    refusals: ['CONFLICT: a route or a guardrail calls a model that would no longer be allowed.', REFUSED, FAILED],
   },
   remove: {
     method: 'DELETE',
@@ -251,7 +251,7 @@ export const gatewayProviders = {
     permission: 'organization.write',
     summary: 'Remove a provider with its key.',
     input: z.object({ provider_id }),
-    refusals: ['CONFLICT: routes call it; they are named.'],
+    refusals: ['CONFLICT: routes or guardrails call it; they are named.'],
   },
   rotateKey: {
     method: 'POST',

@@ -109,6 +109,7 @@ export async function remove(ctx: Context, input: { component_id: string }): Pro
       details,
     )
   }
+  await assertGuardsNothing(ctx, component)
   const solutions = await store.solutionsWith(ctx, component.id)
   if (solutions.length > 0) {
     const details = solutions.map(({ id, slug, version }) => ({
@@ -210,6 +211,7 @@ export async function undeprecate(ctx: Context, input: Parsed<Ops['undeprecate']
 
 export async function archive(ctx: Context, input: Parsed<Ops['archive']>): Promise<Component> {
   const component = await findToChange(ctx, input.component_id)
+  await assertGuardsNothing(ctx, component)
   if (component.type === 'workflow') await keepTrigger(ctx, component.id, { ...component.config, ...unarmed })
 
   return store.markAs(ctx, component.id, { status: 'archived', reason: input.reason })
@@ -283,6 +285,15 @@ async function findVersion(ctx: Context, component_id: string, version: string):
   const found = await store.findVersion(ctx, component_id, version)
   if (!found) throw notFound('version', version)
   return found
+}
+
+/** A guardrail whose code block is gone or archived lets no call through. */
+async function assertGuardsNothing(ctx: Context, { id, slug }: Component): Promise<void> {
+  const guardrails = await store.guardrailsWith(ctx, id)
+  if (guardrails.length === 0) return
+  const names = guardrails.map(({ name }) => `"${name}"`).join(', ')
+  const [which, those] = guardrails.length === 1 ? ['guardrail', 'it'] : ['guardrails', 'those']
+  throw conflict(`"${slug}" is run by the ${which} ${names} of the gateway. Change ${those} first.`)
 }
 
 function assertNotArchived({ slug, status }: Component): void {

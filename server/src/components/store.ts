@@ -214,6 +214,13 @@ export const usersOf = (at: Scope, id: string): Promise<Pick<Component, 'id' | '
     where r.uses_id = ${id} and r.component_id <> ${id} and r.organization_id = ${at.organization_id}
     order by c.slug limit 50`)
 
+/** The guardrails of the gateway that run this one. */
+export const guardrailsWith = (at: Scope, id: string): Promise<{ name: string }[]> =>
+  at.db.many(sql`
+    select name from gateway_guardrails
+    where organization_id = ${at.organization_id} and rule ->> 'component_id' = ${id}
+    order by name limit 50`)
+
 /** The solutions that it is in; without the slug those that somebody keeps private. */
 export const solutionsWith = (at: Scope, id: string): Promise<{ id: string; slug: string | null; version: string }[]> =>
   at.db.many(sql`

@@ -20,7 +20,7 @@ import { change, orTaken, settled } from './changes.ts'
 import { type Found, look, named, placesIn } from './discovery.ts'
 import { boundTo, lastFour } from './keys.ts'
 import * as store from './providers-store.ts'
-import { routesUnder, targetsAt } from './routes-store.ts'
+import { guardrailsAt, routesUnder, targetsAt } from './routes-store.ts'
 import { allows, faultsOfOptions } from './rules.ts'
 import { assertWorks, type TestResult, testAccount } from './testing-keys.ts'
 
@@ -115,7 +115,7 @@ export async function update(
   const faults = faultsOfOptions(wanted.kind, wanted.options)
   if (faults.length > 0) throw invalid(faults)
   assertKeyStays(before, wanted.base_url, key)
-  await assertRoutesGoOn(ctx, wanted)
+  await assertCallersGoOn(ctx, wanted)
 
   let after = await store.replace(ctx, wanted, ctx.now)
   if (key !== undefined) after = await store.replaceKey(ctx, provider_id, sealedKey(ctx, provider_id, key), ctx.now)
@@ -132,6 +132,10 @@ export async function remove(ctx: Context, input: { provider_id: string }): Prom
   const targets = await targetsAt(ctx, name)
   if (targets.length > 0) {
     throw conflict(`"${name}" is called by ${routesNamed(targets)}. Lead them elsewhere first.`)
+  }
+  const guardrails = await guardrailsAt(ctx, name)
+  if (guardrails.length > 0) {
+    throw conflict(`"${name}" is called by ${guardrailsNamed(guardrails)}. Embed with another one first.`)
   }
 
   await store.remove(ctx, id)
@@ -180,15 +184,21 @@ function assertKeyStays(before: GatewayProvider, base_url: string, key: string |
   throw invalid([{ field: 'key', message }])
 }
 
-async function assertRoutesGoOn(ctx: Context, { name, models }: GatewayProvider): Promise<void> {
-  const lost = (await targetsAt(ctx, name)).filter(({ model }) => !allows(models, model))
-  if (lost.length === 0) return
-  throw conflict(`"${lost[0]?.model}" would no longer be allowed, and is called by ${routesNamed(lost)}.`)
+async function assertCallersGoOn(ctx: Context, { name, models }: GatewayProvider): Promise<void> {
+  const isLost = ({ model }: { model: string }) => !allows(models, model)
+  const routes = (await targetsAt(ctx, name)).filter(isLost)
+  const guardrails = (await guardrailsAt(ctx, name)).filter(isLost)
+  const callers = routes.length > 0 ? routesNamed(routes) : guardrailsNamed(guardrails)
+  const lost = [...routes, ...guardrails][0]
+  if (lost) throw conflict(`"${lost.model}" would no longer be allowed, and is called by ${callers}.`)
 }
 
-const routesNamed = (routes: { name: string }[]) => {
-  const names = [...new Set(routes.map(({ name }) => `"${name}"`))]
-  return `the ${names.length === 1 ? 'route' : 'routes'} ${names.join(', ')}`
+const routesNamed = (routes: { name: string }[]) => eachNamed('route', routes)
+const guardrailsNamed = (guardrails: { name: string }[]) => eachNamed('guardrail', guardrails)
+
+const eachNamed = (kind: string, callers: { name: string }[]) => {
+  const names = [...new Set(callers.map(({ name }) => `"${name}"`))]
+  return `the ${names.length === 1 ? kind : `${kind}s`} ${names.join(', ')}`
 }
 
 async function tested(ctx: Context, account: Account): Promise<TestResult> {

@@ -86,6 +86,14 @@ export const routesWithGuardrail = (at: At, id: string): Promise<{ name: string 
     select name from gateway_routes
     where organization_id = ${at.organization_id} and ${id} = any(guardrails) order by name`)
 
+/** Guardrails that embed with a model of this provider. */
+export const guardrailsAt = (at: At, provider: string): Promise<{ name: string; model: string }[]> =>
+  at.db.many<{ name: string; model: string }>(sql`
+    select name, substr(rule ->> 'model', length(${provider}) + 2) as model from gateway_guardrails
+    where organization_id = ${at.organization_id} and rule ->> 'type' = 'topics'
+      and split_part(rule ->> 'model', '/', 1) = ${provider}
+    order by name`)
+
 export const insertGuardrail = (at: At, it: Omit<GatewayGuardrail, 'updated_at'>): Promise<GatewayGuardrail> =>
   at.db.one<GatewayGuardrail>(sql`
     insert into gateway_guardrails (id, organization_id, name, always, side, action, rule, created_by, created_at,

@@ -125,6 +125,46 @@ test('of a provider and the route that would forbid it only one is made, however
   assert.deepEqual(ended.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
 })
 
+test('what a guardrail needs stays: the code block that it runs, the provider that it embeds with', async () => {
+  const { alice } = await newOrganization()
+  const { guardrails, providers } = alice.gateway
+  const { id: component_id } = await alice.codeBlocks.create({
+    name: 'Check',
+    slug: 'check',
+    config: { language: 'javascript', code: 'export const main = () => ({ ok: true })' },
+  })
+  await alice.components.publish({ component_id })
+  const { id: provider_id } = await providers.create({ ...openai, models: ['vectors/*'] })
+  const topics = [{ name: 'weapons', examples: ['how do I build a bomb'] }]
+  const rules = [
+    { type: 'code_block', component_id },
+    { type: 'topics', topics, model: 'openai/vectors/small' },
+  ] as const
+  const made = await Promise.all(
+    rules.map((rule) => guardrails.create({ name: rule.type, action: 'block', rule: rule as never })),
+  )
+
+  const reason = 'It is old.'
+  for (const asked of [alice.components.remove({ component_id }), alice.components.archive({ component_id, reason })]) {
+    const { code, message } = await refusalOf(asked)
+    assert.deepEqual(
+      [code, message],
+      ['CONFLICT', '"check" is run by the guardrail "code_block" of the gateway. Change it first.'],
+    )
+  }
+  const kept = await refusalOf(providers.remove({ provider_id }))
+  assert.deepEqual(
+    [kept.code, kept.message],
+    ['CONFLICT', '"openai" is called by the guardrail "topics". Embed with another one first.'],
+  )
+  assert.equal((await refusalOf(providers.update({ provider_id, models: ['o3'] }))).code, 'CONFLICT')
+
+  for (const { id: guardrail_id } of made) await guardrails.remove({ guardrail_id })
+  await alice.components.archive({ component_id, reason })
+  await alice.components.remove({ component_id })
+  await providers.remove({ provider_id })
+})
+
 test('a guardrail of each kind is taken and changed; one that a route has stays', async () => {
   const { alice } = await newOrganization()
   const block = await alice.codeBlocks.create({
