@@ -133,6 +133,22 @@ test('lines may end in several ways in one stream', () => {
   assert.equal(stream.end().length, 0)
 })
 
+test('a call that its host gives no number gets one, and what has one passes as the very bytes', () => {
+  const calls = (...tool_calls: object[]) => chunk({ tool_calls })
+  const piece = (text: string) => ({ function: { arguments: text } })
+  const began = (id: string) => ({ id, type: 'function', function: { name: 'look', arguments: '' } })
+  const stream = passage()
+  const told = stream.push(
+    Buffer.from(calls(began('a')) + calls(piece('{')) + calls(began('b'), began('c')) + calls(piece('['))),
+  )
+  const indexes = eventsOf(told.toString()).map(({ data }) =>
+    JSON.parse(data).choices[0].delta.tool_calls.map(({ index }: { index: number }) => index),
+  )
+  assert.deepEqual(indexes, [[0], [0], [1, 2], [2]])
+  const numbered = calls({ index: 0, ...began('a') }) + calls({ index: 0, ...piece('{') })
+  assert.equal(passage().push(Buffer.from(numbered)).toString(), numbered)
+})
+
 test('an answer without what makes it one is the provider’s fault', () => {
   const fault = (mouth: Wish['mouth'], answer: object) => () =>
     nativeWay(openai.native[mouth] as Native, stop, { ...wish, mouth }, null).answer(

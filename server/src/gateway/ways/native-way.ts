@@ -3,11 +3,13 @@
 
 import { isUtf8 } from 'node:buffer'
 import type { Stop } from '../call/route.ts'
+import { parsedExactly } from '../exact.ts'
 import { failEvent } from '../front/speaking.ts'
 import type { Fault, JsonObject, MouthName, Usage } from '../hub.ts'
 import { broken, interrupted } from '../providers/faults.ts'
 import type { Native, Outgoing, StreamPiece } from '../providers/provider.ts'
 import { objectOf, parsed } from '../providers/read.ts'
+import { CallNumbers } from './call-numbers.ts'
 import { isPlain, textIn, writtenIn } from './look.ts'
 import { EventCutter, EventReader, EventTooLong, eventsOf } from './sse.ts'
 import type { Answered, Passage, Way, Wish } from './ways.ts'
@@ -121,6 +123,7 @@ class NativePassage implements Passage {
   readonly #stop: Stop
   readonly #wish: Wish
   readonly #cutter = new EventCutter()
+  readonly #numbers = new CallNumbers()
   #text_bytes = 0
   #deltas = 0
   #isEnded = false
@@ -180,7 +183,11 @@ class NativePassage implements Passage {
   }
 
   #passes(events: Buffer, text: string): boolean {
-    return isPlain(this.#wish.mouth, text) && isUtf8(events)
+    return isPlain(this.#wish.mouth, text) && isUtf8(events) && !this.#hasCalls(text)
+  }
+
+  #hasCalls(text: string): boolean {
+    return this.#wish.mouth === 'chat' && text.includes('"tool_calls"')
   }
 
   #look(events: Buffer): Buffer {
@@ -199,9 +206,15 @@ class NativePassage implements Passage {
       }
       // What keeps the connection awake is no answer yet: another provider may still be asked.
       if (!piece && !this.#hasSaid) continue
-      if (!piece || !this.#note(piece)) kept.push(event)
+      if (!piece || !this.#note(piece)) kept.push(piece ? this.#numbered(event, piece) : event)
     }
     return kept.length === 1 && kept[0] ? kept[0] : Buffer.concat(kept)
+  }
+
+  #numbered(event: Buffer, { data }: StreamPiece): Buffer {
+    if (!this.#hasCalls(data)) return event
+    const chunk = objectOf(parsedExactly(data))
+    return this.#numbers.mend(chunk) ? Buffer.from(`data: ${JSON.stringify(chunk)}\n\n`) : event
   }
 
   #faultOf(piece: StreamPiece): Fault | undefined {
