@@ -6,8 +6,10 @@ import type { GatewayGuardrail } from '@flow/contract/gateway-routes'
 import { newOrganization, type TestOrganization, testFlow } from '../../testing.ts'
 import { delta, END, event, openUpstream, pause, says, streams } from '../call/upstream-testing.ts'
 import { PREFIX } from '../front/front.ts'
+import type { JsonObject } from '../hub.ts'
 import { openPlane } from '../open.ts'
 import type { CallRecord } from '../policies/policy.ts'
+import { mapRequest } from './texts.ts'
 
 const { platform } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
 
@@ -86,6 +88,25 @@ test('a prompt with what is blocked is refused by the name of the guardrail, and
   assert.equal((await post(organization, chat, echo('the code-123 is'))).status, 200)
 })
 
+test('addresses of images and files stay as they are; what only stands in their place is text', () => {
+  const url = 'https://example.com/ann@example.com.png'
+  const [image, text] = [{ type: 'input_image', image_url: url }, 'see https://example.com/']
+  const hidden = (body: JsonObject) => mapRequest(body, () => 'HIDDEN')
+
+  const parts: JsonObject[] = [
+    image,
+    { type: 'image_url', image_url: { url } },
+    { type: 'image', source: { type: 'url', url } },
+    { type: 'input_file', file_url: url },
+  ]
+  for (const part of parts) {
+    const body = { messages: [{ role: 'user', content: [part] }] }
+    assert.deepEqual(hidden(body), body)
+  }
+  assert.deepEqual(hidden({ input: [{ ...image, image_url: text }] }), { input: [{ ...image, image_url: 'HIDDEN' }] })
+  assert.deepEqual(hidden({ made_up: { url } }), { made_up: { url: 'HIDDEN' } })
+})
+
 test('what is redacted in a prompt reaches no provider and no trace, wherever it stands', async () => {
   const organization = await newOrganization()
   await guard(organization, { rule: pii, action: 'redact', side: 'input' })
@@ -101,6 +122,7 @@ test('what is redacted in a prompt reaches no provider and no trace, wherever it
         content: [
           { type: 'text', text: 'card 4111 1111 1111 1111' },
           { type: 'image_url', image_url: { url: 'data:image/png;base64,YUBiLmNv' } },
+          { type: 'image_url', image_url: { url: 'https://example.com/ann@example.com.png' } },
         ],
       },
       {
@@ -133,7 +155,10 @@ test('what is redacted in a prompt reaches no provider and no trace, wherever it
     model: 'm',
     messages: [
       { role: 'system', content: 'Mail [EMAIL].' },
-      { role: 'user', content: [{ type: 'text', text: 'card [CREDIT_CARD]' }, body.messages[1]?.content?.[1]] },
+      {
+        role: 'user',
+        content: [{ type: 'text', text: 'card [CREDIT_CARD]' }, ...(body.messages[1]?.content?.slice(1) ?? [])],
+      },
       {
         role: 'assistant',
         content: null,

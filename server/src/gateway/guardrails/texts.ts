@@ -1,6 +1,6 @@
-/** Where text stands in requests and answers. Every string counts but those that are names, ids, addresses and encoded
- *  bytes; so a field that a provider has invented since is looked at, too. Inside the arguments of a tool call all counts:
- *  names of fields, and numbers. */
+/** Where text stands in requests and answers. Every string counts but those that are names, ids, addresses of files
+ *  and encoded bytes; so a field that a provider has invented since is looked at, too. Inside the arguments of a tool call
+ *  all counts: names of fields, and numbers. */
 
 import { numberText, parsedExactly } from '../exact.ts'
 import type { Json, JsonObject, MouthName } from '../hub.ts'
@@ -91,8 +91,13 @@ function mapField(
   // Encoded bytes, and what a model has sealed.
   if (name === 'data' && of.type !== 'text') return value
   if (/url$/.test(name) && value.startsWith('data:')) return value
+  if (isOfFile(name, path.at(-1)) && /^https?:\/\/\S+$/i.test(value)) return value
   return name === 'arguments' && !manner.is_piece ? mapArguments(value, visit, at) : visit(value, at)
 }
+
+/** Whether an address there is one of an image or a file: changed, it would lead elsewhere. */
+const isOfFile = (name: string, above: Step | undefined): boolean =>
+  name.endsWith('_url') || (name === 'url' && typeof above === 'string' && /^source$|_url$/.test(above))
 
 /** Arguments are JSON as text: looked at as what they mean, since the same letter can be written in many ways. */
 export function mapArguments(text: string, visit: Visit, path: readonly Step[] = []): string {
