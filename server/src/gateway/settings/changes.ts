@@ -10,14 +10,14 @@ export type At = { db: Db; organization_id: string }
 
 /** Begins a change: what is read from here on is still so when it commits. */
 export async function change(ctx: Context): Promise<void> {
-  await count(ctx, ctx.now)
+  await count(ctx)
   tellChange(ctx.db, ctx.organization_id)
 }
 
 /** Holds the organization's row until the transaction ends. */
-const count = (at: At, now: string): Promise<number> =>
+const count = (at: At): Promise<number> =>
   at.db.run(sql`
-    insert into gateway_settings as s (organization_id, version, updated_at) values (${at.organization_id}, 1, ${now})
+    insert into gateway_settings as s (organization_id, version) values (${at.organization_id}, 1)
     on conflict (organization_id) do update set version = s.version + 1`)
 
 /** After the commit: whoever was answered finds what they have changed, in this process at once. */

@@ -328,7 +328,11 @@ test('what a price does not say of cached tokens is as its input, also when that
 test('settings begin with the defaults, and what is not sent stays', async () => {
   const { alice } = await newOrganization()
   assert.deepEqual(await alice.gateway.settings.get(), { keep_content: true, retention_days: 30, updated_at: null })
-  await alice.gateway.settings.update({ retention_days: 7 })
+  await alice.gateway.prices.create({ model: 'openai/gpt-5', input: 1, output: 2 })
+  await alice.gateway.settings.clearCache()
+  assert.equal((await alice.gateway.settings.get()).updated_at, null)
+  const set = await alice.gateway.settings.update({ retention_days: 7 })
+  assert.ok(set.updated_at)
   await alice.gateway.settings.update({ keep_content: false })
   await alice.gateway.settings.clearCache()
   const { keep_content, retention_days } = await alice.gateway.settings.get()
