@@ -158,6 +158,26 @@ test('options that mean nothing are refused by name, when they are set up and wh
   const { id: provider_id } = await create({ ...azure, options: { api_version: '2024-10-21' } })
   await refused(update({ provider_id, options: { api_version: 'soon' }, skip_test: true }), 'options.api_version')
   await update({ provider_id, options: {}, skip_test: true })
+
+  await refused(create({ preset: 'groq', options: { region: 'x' }, skip_test: true }), 'options.region')
+  await assert.rejects(create({ ...azure, name: 'other', options: { api_versoin: '2024-10-21' } }), {
+    details: [
+      {
+        field: 'options.api_versoin',
+        message:
+          'A provider of the kind "azure" has no such option. It knows: "responses", "completions", "api_version".',
+      },
+    ],
+  })
+})
+
+test('a provider that is not there is refused in two sentences', async () => {
+  const { alice } = await newOrganization()
+  const base_url = `http://${closed}:1234/v1`
+  await assert.rejects(alice.gateway.providers.create({ name: 'gone', kind: 'openai', base_url }), {
+    code: 'UPSTREAM_FAILED',
+    message: /ECONNREFUSED [\d.:]+\. With skip_test it is saved all the same\.$/,
+  })
 })
 
 test('every preset can be set up as it stands, or says what it lacks', () => {

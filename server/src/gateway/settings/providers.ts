@@ -112,7 +112,7 @@ export async function update(
   await change(ctx)
   const before = await get(ctx, { provider_id })
   const wanted = { ...before, ...sent }
-  const faults = faultsOfOptions(wanted.kind, wanted.options)
+  const faults = sent.options ? faultsOfOptions(wanted.kind, sent.options) : []
   if (faults.length > 0) throw invalid(faults)
   assertKeyStays(before, wanted.base_url, key)
   await assertCallersGoOn(ctx, wanted)

@@ -23,13 +23,23 @@ const choices: Partial<Record<ProviderKind, Record<string, Choices>>> = {
   azure: { responses: SPEAKS, completions: SPEAKS, api_version: VERSION },
 }
 
+/** What each kind can be told. */
+const optionsOf = (kind: ProviderKind): string[] => [...(needed[kind] ?? []), ...Object.keys(choices[kind] ?? {})]
+
 export function faultsOfOptions(kind: ProviderKind, options: Record<string, string>): FieldError[] {
+  const allowed = optionsOf(kind)
+  const unknown = Object.keys(options).filter((name) => !allowed.includes(name))
   const missing = (needed[kind] ?? []).filter((name) => !options[name])
   const wrong = Object.entries(choices[kind] ?? {}).filter(([name, { pattern }]) => {
     const value = options[name]
     return value !== undefined && !pattern.test(value)
   })
+  const listed = allowed.length === 0 ? 'none' : allowed.map((name) => `"${name}"`).join(', ')
   return [
+    ...unknown.map((name) => ({
+      field: `options.${name}`,
+      message: `A provider of the kind "${kind}" has no such option. It knows: ${listed}.`,
+    })),
     ...missing.map((name) => ({
       field: `options.${name}`,
       message: `A provider of the kind "${kind}" needs it.`,

@@ -37,7 +37,8 @@ export async function testAccount(platform: Parts, account: Account): Promise<Te
 export function assertWorks(test: TestResult): void {
   if (test.status === 'success') return
   if (test.blames) throw invalid([{ field: test.blames, message: test.message }])
-  throw new Failure('UPSTREAM_FAILED', `${test.message} With skip_test it is saved all the same.`)
+  const said = /[.!?]$/.test(test.message) ? test.message : `${test.message}.`
+  throw new Failure('UPSTREAM_FAILED', `${said} With skip_test it is saved all the same.`)
 }
 
 async function modelsOf(platform: Parts, account: Account): Promise<string[]> {
