@@ -1,9 +1,10 @@
 /** What Anthropic's Messages API answers, whole or in events (https://platform.claude.com/docs/en/build-with-claude/streaming):
- *  blocks of text, thinking and calls. Calls of the tool that takes an answer in JSON are that answer. */
+ *  blocks of text, thinking and calls. Calls of the tool that takes an answer in JSON are that answer, and what is said
+ *  beside them is none of it. */
 
 import type { ChatAnswer, ChatChunk, ChatRequest, FinishReason, Json, JsonObject, Reasoning, Usage } from '../hub.ts'
 import { faultOfError } from './anthropic-fault.ts'
-import { JSON_TOOL } from './anthropic-request.ts'
+import { answersByTool, JSON_TOOL } from './anthropic-request.ts'
 import { broken, interrupted } from './faults.ts'
 import { type Naming, ProviderFault, type StreamReader } from './provider.ts'
 import { countOf, numberOf, objectOf, objectsOf, parsed, textOf } from './read.ts'
@@ -61,7 +62,8 @@ export function chatAnswerOf(body: JsonObject, about: Naming): ChatAnswer {
   if (!Array.isArray(body.content)) throw broken('Anthropic answered without content.', 'malformed_answer')
   const blocks = objectsOf(body.content)
   const called = blocks.filter(({ type }) => type === 'tool_use')
-  const texts = blocks.flatMap((block) => spokenIn(block) ?? [])
+  const answers = blocks.filter((block) => kindOf(block) === 'json').map(({ input }) => JSON.stringify(input ?? {}))
+  const texts = answers.length > 0 ? answers : blocks.flatMap((block) => spokenIn(block) ?? [])
   const tool_calls = called
     .filter(({ name }) => name !== JSON_TOOL)
     .map((block) => ({
@@ -93,8 +95,7 @@ export function chatAnswerOf(body: JsonObject, about: Naming): ChatAnswer {
 }
 
 function spokenIn(block: JsonObject): string | undefined {
-  if (block.type === 'text') return textOf(block.text)
-  return block.type === 'tool_use' && block.name === JSON_TOOL ? JSON.stringify(block.input ?? {}) : undefined
+  return block.type === 'text' ? textOf(block.text) : undefined
 }
 
 function thoughtIn(block: JsonObject): Reasoning[] {
@@ -113,6 +114,7 @@ export function chatStreamOf(request: ChatRequest, about: Naming): StreamReader 
 }
 
 class Reader implements StreamReader {
+  readonly #request: ChatRequest
   readonly #head: { id: string; created: number; model: string }
   readonly #open = new Map<number, Open>()
   #calls = 0
@@ -120,9 +122,14 @@ class Reader implements StreamReader {
   #usage: Usage = usageOf({})
   #delta: JsonObject = {}
   #hasBegun = false
+  #isByTool = false
+  #hasJson = false
+  /** Where a tool takes the answer, text waits until it is known that the tool is not called. */
+  #held = ''
   #isOver = false
 
   constructor(request: ChatRequest, about: Naming) {
+    this.#request = request
     this.#head = { id: about.id, created: about.now, model: request.model }
   }
 
@@ -164,6 +171,7 @@ class Reader implements StreamReader {
   #begin(message: JsonObject): ChatChunk[] {
     this.#head.id = textOf(message.id) ?? this.#head.id
     this.#head.model = textOf(message.model) ?? this.#head.model
+    this.#isByTool = answersByTool(this.#request, this.#head.model)
     this.#usage = usageOf(message.usage)
     this.#hasBegun = true
     return []
@@ -176,6 +184,7 @@ class Reader implements StreamReader {
     const finish_reason = finishOf(textOf(this.#delta.stop_reason), this.#calls > 0)
     const stop_sequence = textOf(this.#delta.stop_sequence) ?? null
     return [
+      ...this.#released(),
       ...(refusal === null ? [] : this.#said({ refusal })),
       { ...this.#head, choices: [{ index: 0, delta: {}, finish_reason, stop_sequence }] },
       { ...this.#head, choices: [], usage: this.#usage },
@@ -184,6 +193,17 @@ class Reader implements StreamReader {
 
   #said(delta: Delta | undefined): ChatChunk[] {
     return delta ? [{ ...this.#head, choices: [{ index: 0, delta, finish_reason: null }] }] : []
+  }
+
+  #released(): ChatChunk[] {
+    const content = this.#held
+    this.#held = ''
+    return this.#hasJson || content === '' ? [] : this.#said({ content })
+  }
+
+  #spoken(text: string): Delta | undefined {
+    if (this.#isByTool) this.#held += text
+    return this.#isByTool || text === '' ? undefined : { content: text }
   }
 
   #opened(index: number, block: JsonObject): Delta | undefined {
@@ -203,8 +223,9 @@ class Reader implements StreamReader {
         ? { reasoning: { index: at, ...thought } }
         : undefined
     }
-    const text = kind === 'json' ? input : textOf(block.text)
-    return text ? { content: text } : undefined
+    if (kind !== 'json') return this.#spoken(textOf(block.text) ?? '')
+    this.#hasJson = true
+    return input === '' ? undefined : { content: input }
   }
 
   #grown(index: number, delta: JsonObject): Delta | undefined {
@@ -219,7 +240,8 @@ class Reader implements StreamReader {
       open.hasInput = true
       return { tool_calls: [{ index: open.at, function: { arguments: piece } }] }
     }
-    return open.kind === 'other' ? undefined : { content: piece }
+    if (open.kind === 'text') return this.#spoken(piece)
+    return open.kind === 'json' ? { content: piece } : undefined
   }
 
   /** A call without input is one with an empty one. */

@@ -76,6 +76,10 @@ function formatOf({ response_format: format, tools }: ChatRequest, traits: Trait
   return { is: 'lost' }
 }
 
+/** Whether the answer is what the model calls the tool with. */
+export const answersByTool = (request: ChatRequest, model: string): boolean =>
+  formatOf(request, traitsOf(model)).is === 'tool'
+
 type Thinking = { thinking?: JsonObject; effort?: string; isOn: boolean; dropped: string[] }
 /** Anthropic's least. */
 const BUDGET_MIN = 1_024

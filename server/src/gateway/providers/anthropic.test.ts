@@ -146,6 +146,28 @@ test('a stream that ends anywhere before its end is interrupted', () => {
   }
 })
 
+test('an answer that a tool takes is that alone, and without the tool what is said is the answer', () => {
+  const asked: ChatRequest = { ...hi, response_format: { type: 'json_object' } }
+  const name = Object(sentFor(asked).body.tools)[0].name
+  const said = { type: 'text', text: 'Here it is:' }
+  const called = { type: 'tool_use', id: 't', name, input: { a: 1 } }
+  for (const [content, answer] of [
+    [[said, called, said], '{"a":1}'],
+    [[said], 'Here it is:'],
+  ] as const) {
+    const whole = anthropic.chat?.answer({ content: [...content], usage: {} }, about)
+    assert.equal(whole?.choices[0]?.message.content, answer)
+    const events = [
+      { type: 'message_start', message: { model: MODEL, usage: {} } },
+      ...content.map((content_block, index) => ({ type: 'content_block_start', index, content_block })),
+      { type: 'message_stop' },
+    ]
+    const reader = anthropic.chat?.stream(asked, about)
+    const told = events.flatMap((event) => reader?.push({ event: null, data: JSON.stringify(event) }) ?? [])
+    assert.equal(told.map(({ choices }) => choices[0]?.delta.content ?? '').join(''), answer)
+  }
+})
+
 // Their own format.
 
 test('a request in their own format goes as it is, with the model’s own name', () => {
