@@ -161,6 +161,28 @@ test('an answer without what makes it one is the provider’s fault', () => {
   assert.throws(fault('embeddings', { data: [] }), /"data"/)
 })
 
+test('each input gets its vector, also where the answer is too long to be read as a rule', () => {
+  const ask = (input: Wish['body'][string], vectors: number, length: number) => () => {
+    const embedding = Array.from({ length }, () => 0.123_456_789)
+    const data = Array.from({ length: vectors }, (_, index) => ({ object: 'embedding', index, embedding }))
+    const answer = { object: 'list', data, model: 'm', usage: { prompt_tokens: 3, total_tokens: 3 } }
+    const way = nativeWay(
+      openai.native.embeddings as Native,
+      stop,
+      { ...wish, mouth: 'embeddings', body: { input } },
+      null,
+    )
+    return way.answer(Buffer.from(JSON.stringify(answer)))
+  }
+  for (const length of [2, 10_000]) {
+    assert.throws(ask(['a', 'b'], 1, length), /p told another number of vectors \(1\) than of inputs \(2\)/)
+    assert.throws(ask([1, 2], 2, length), /vectors \(2\) than of inputs \(1\)/)
+    for (const input of ['a', ['a'], [1, 2], [[1, 2]], [{ text: 'a' }, { text: 'b' }]])
+      assert.equal(ask(input, 1, length)().usage?.input, 3)
+    assert.equal(ask(['a', 'b'], 2, length)().usage?.input, 3)
+  }
+})
+
 test('each delta is a token at least', () => {
   const stream = passage()
   for (let i = 0; i < 10; i += 1) stream.push(Buffer.from(chunk({ content: 'x' })))

@@ -5,10 +5,10 @@ import { isUtf8 } from 'node:buffer'
 import type { Stop } from '../call/route.ts'
 import { parsedExactly } from '../exact.ts'
 import { failEvent } from '../front/speaking.ts'
-import type { Fault, JsonObject, MouthName, Usage } from '../hub.ts'
+import type { Fault, Json, JsonObject, MouthName, Usage } from '../hub.ts'
 import { broken, interrupted } from '../providers/faults.ts'
 import type { Native, Outgoing, StreamPiece } from '../providers/provider.ts'
-import { objectOf, parsed } from '../providers/read.ts'
+import { listOf, objectOf, parsed } from '../providers/read.ts'
 import { CallNumbers } from './call-numbers.ts'
 import { isPlain, textIn, writtenIn } from './look.ts'
 import { EventCutter, EventReader, EventTooLong, eventsOf } from './sse.ts'
@@ -74,8 +74,12 @@ const LISTS: Partial<Record<MouthName, string>> = {
   embeddings: 'data',
 }
 
+const VECTOR = '"embedding":'
+
 function answerOf(native: Native, stop: Stop, wish: Wish, bytes: Buffer): Answered {
-  const usage = bytes.length > READ_BYTES_MAX ? usageLookedFor(native, bytes) : undefined
+  const asked = wish.mouth === 'embeddings' ? vectorsFor(wish.body.input) : undefined
+  const isRead = bytes.length <= READ_BYTES_MAX || (asked !== undefined && vectorsLookedFor(bytes) !== asked)
+  const usage = isRead ? undefined : usageLookedFor(native, bytes)
   if (usage) return { body: bytes, usage, text_bytes: 0 }
 
   const answer = parsed(bytes.toString())
@@ -89,8 +93,28 @@ function answerOf(native: Native, stop: Stop, wish: Wish, bytes: Buffer): Answer
   if (list && !(Array.isArray(answer[list]) && (answer[list].length > 0 || wish.mouth === 'messages'))) {
     throw broken(`${stop.provider.name} answered without "${list}".`, 'upstream_malformed')
   }
+  const given = listOf(answer.data).length
+  if (asked !== undefined && given !== asked) {
+    const counts = `another number of vectors (${given}) than of inputs (${asked})`
+    throw broken(`${stop.provider.name} told ${counts}.`, 'upstream_malformed')
+  }
   const told = native.usageOf(answer)
   return { body: bytes, usage: told, text_bytes: told ? 0 : textIn(wish.mouth, bytes.toString('latin1')).bytes }
+}
+
+/** How many are owed. Undefined where a host takes what others do not know. */
+function vectorsFor(input: Json | undefined): number | undefined {
+  if (typeof input === 'string') return 1
+  if (!Array.isArray(input)) return undefined
+  if (typeof input[0] === 'number') return 1
+  return input.every((one) => typeof one === 'string' || Array.isArray(one)) ? input.length : undefined
+}
+
+/** How many a long answer seems to have; one that has another number than it should is read. */
+function vectorsLookedFor(bytes: Buffer): number {
+  let count = 0
+  for (let at = bytes.indexOf(VECTOR); at >= 0; at = bytes.indexOf(VECTOR, at + VECTOR.length)) count += 1
+  return count
 }
 
 /** The usage of a long answer without reading the rest: within a JSON string its quotes would be escaped. */
