@@ -264,4 +264,21 @@ test('a budget that is asked for again and again, or spent as fast as prices let
   }
   for (let i = 0; i < 20; i += 1) account.lack(1e15)
   await ask(1e15)
+
+  // Far more was used than a budget holds that was set later.
+  await platform.database.platform.tx((db) =>
+    store.addSpend(
+      db,
+      [1, 2].map((day) => ({
+        organization_id,
+        kind: 'organization',
+        subject_id: organization_id,
+        day: `2999-01-0${day}`,
+        nanocredits: 8e15,
+      })),
+    ),
+  )
+  account.renew([purseOf(1_000)])
+  await ask(5_000)
+  assert.ok(account.free < 5_000)
 })

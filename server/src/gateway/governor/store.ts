@@ -80,7 +80,7 @@ export const takeMoney = (
         ${it.key_id}::uuid, ${it.model}, granted from share
       on conflict (organization_id, holder_id, account)
         do update set nanocredits = greatest(0, l.nanocredits + excluded.nanocredits - ${give_back}::bigint))
-    select granted, least(rest - granted, 9007199254740991)::bigint as rest,
+    select granted, greatest(-9007199254740991, least(rest - granted, 9007199254740991))::bigint as rest,
       coalesce((select jsonb_agg(least(used, 9007199254740991) order by place) from purse), '[]') as used
     from share`)
 
