@@ -274,17 +274,23 @@ test('what a model has no word for is named', () => {
   assert.deepEqual(newest.dropped.sort(), ['temperature', 'user'])
 })
 
-test('a newer model of Anthropic thinks by effort, and answers in JSON by a tool', () => {
+test('a newer model of Anthropic thinks by effort, and not before the tool that takes its answer in JSON', () => {
+  const model = 'us.anthropic.claude-sonnet-4-6-v1:0'
+  const thinking = sentFor(model, { reasoning_effort: 'high' })
+  assert.deepEqual(thinking.body.additionalModelRequestFields, {
+    thinking: { type: 'adaptive', display: 'summarized' },
+    output_config: { effort: 'high' },
+  })
   const schema = { type: 'object', properties: {}, additionalProperties: false }
-  const { body } = sentFor('us.anthropic.claude-sonnet-4-6-v1:0', {
+  const { body, dropped } = sentFor(model, {
     reasoning_effort: 'high',
     response_format: { type: 'json_schema', json_schema: { name: 'x', schema } },
   })
   assert.deepEqual(body.additionalModelRequestFields, {
-    thinking: { type: 'adaptive', display: 'summarized' },
-    output_config: { effort: 'high' },
+    thinking: { type: 'disabled' },
     tool_choice: { type: 'any', disable_parallel_tool_use: true },
   })
+  assert.deepEqual(dropped, ['reasoning_effort'])
 })
 
 test('what Bedrock would have to fetch, or cannot read, is refused with its place', () => {
