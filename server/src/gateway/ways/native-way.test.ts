@@ -119,6 +119,18 @@ test('a stream that said why it ended is whole without a last empty line or a ma
     const text = stream.push(Buffer.from(chunk({ content: 'Hi' }) + finish + end)).toString() + stream.end().toString()
     assert.equal(text.trimEnd(), `${chunk({ content: 'Hi' })}${finish}data: [DONE]`)
   }
+  const two = nativeWay(
+    flow.native.chat as Native,
+    stop,
+    { ...wish, outline: { ...wish.outline, n: 2 } },
+    null,
+  ).stream()
+  two.push(Buffer.from(chunk({ content: 'Hi' }) + finish))
+  assert.throws(() => two.end(), /ended/)
+  const late = passage()
+  late.push(Buffer.from(finish + chunk({ content: 'x'.repeat(40) }).trimEnd()))
+  late.end()
+  assert.equal(late.output_tokens, 10)
   for (const end of ['', 'data: {"id":"1","cho']) {
     const stream = passage()
     stream.push(Buffer.from(chunk({ content: 'Hi' }) + end))

@@ -138,7 +138,7 @@ function nextNumber(events: string): number {
 
 const EMPTY_LINE = Buffer.from('\n\n')
 const DONE = Buffer.from('data: [DONE]\n\n')
-const FINISHED: Partial<Record<MouthName, RegExp>> = { chat: /"finish_reason": ?"/, completions: /"finish_reason": ?"/ }
+const FINISHED = /"finish_reason": ?"/g
 
 class NativePassage implements Passage {
   fault: Fault | undefined
@@ -151,8 +151,8 @@ class NativePassage implements Passage {
   #text_bytes = 0
   #deltas = 0
   #isEnded = false
-  /** It said why it ended. */
-  #isFinished = false
+  /** How many choices said why they ended, where that is how a stream ends. */
+  #finished = Number.NEGATIVE_INFINITY
   #hasSaid = false
   /** The events that were last told, a character for each byte. */
   #last = ''
@@ -161,6 +161,7 @@ class NativePassage implements Passage {
     this.#native = native
     this.#stop = stop
     this.#wish = wish
+    if (wish.mouth === 'chat' || wish.mouth === 'completions') this.#finished = 0
   }
 
   /** A delta is a token at least, and four bytes are about one. */
@@ -172,10 +173,7 @@ class NativePassage implements Passage {
     const events = this.#cut(chunk)
     if (events.length === 0) return events
     const text = events.toString('latin1')
-    const { bytes, deltas } = writtenIn(this.#wish.mouth, text)
-    this.#text_bytes += bytes
-    this.#deltas += deltas
-    this.#isFinished ||= FINISHED[this.#wish.mouth]?.test(text) ?? false
+    this.#count(text)
     const told = this.#passes(events, text) ? events : this.#look(events)
     if (told.length > 0) {
       this.#hasSaid = true
@@ -187,14 +185,23 @@ class NativePassage implements Passage {
   /** Some hosts leave out the last empty line, and some the mark at the end of what is complete without it. */
   end(): Buffer {
     const { rest } = this.#cutter
+    this.#count(rest.toString('latin1'))
     const last = rest.length === 0 ? rest : this.#look(Buffer.concat([rest, EMPTY_LINE]))
     if (this.#isEnded) return last
-    if (!this.#isFinished || this.fault) throw interrupted(this.#stop.provider.name)
+    const isWhole = this.#finished >= this.#wish.outline.n && !this.fault
+    if (!isWhole) throw interrupted(this.#stop.provider.name)
     return Buffer.concat([last, DONE])
   }
 
   fail(fault: Fault): string {
     return failEvent(this.#wish.mouth, fault, this.#wish.id, nextNumber(this.#last))
+  }
+
+  #count(events: string) {
+    const { bytes, deltas } = writtenIn(this.#wish.mouth, events)
+    this.#text_bytes += bytes
+    this.#deltas += deltas
+    this.#finished += events.match(FINISHED)?.length ?? 0
   }
 
   #cut(chunk: Buffer): Buffer {
