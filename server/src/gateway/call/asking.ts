@@ -48,6 +48,8 @@ export class Asking implements Sender {
   #isOver = false
   #hasHedged = false
   #lastFault: Fault | undefined
+  /** Until the first of those that were passed over may be asked. */
+  #rest_ms = Number.POSITIVE_INFINITY
   /** Those that are over, too: there are few. */
   readonly #timers: NodeJS.Timeout[] = []
 
@@ -86,7 +88,6 @@ export class Asking implements Sender {
   /** Asks the next target that may be asked. */
   #next() {
     const { stops, route } = this.#routed
-    let wait_ms = Number.POSITIVE_INFINITY
     for (; this.#at < stops.length; this.#pass()) {
       const stop = stops[this.#at]
       if (!stop || this.#tries >= route.attempts_max) continue
@@ -94,13 +95,22 @@ export class Asking implements Sender {
       const breaker = this.#plane.breakers.of(stop.provider, stop.model)
       const now = performance.now()
       const wait = breaker.wait(now)
-      wait_ms = Math.min(wait_ms, wait)
-      if (wait > NEARLY_MS) continue
+      if (wait > NEARLY_MS) {
+        this.#rest_ms = Math.min(this.#rest_ms, wait)
+        continue
+      }
       this.#tries += 1
       this.#launch(stop, breaker, now)
       return
     }
-    if (this.#running.length === 0) this.#asker.failed(this.#lastFault ?? resting(wait_ms))
+    if (this.#running.length === 0) this.#asker.failed(this.#outcome)
+  }
+
+  /** A client for whom a target that rests may do it in a moment is told to come again. */
+  get #outcome(): Fault {
+    const fault = this.#lastFault
+    const isFinal = fault && (!Number.isFinite(this.#rest_ms) || retryOf(fault, 1, 0) !== undefined)
+    return isFinal ? fault : resting(this.#rest_ms)
   }
 
   #pass() {

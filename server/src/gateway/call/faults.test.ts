@@ -419,7 +419,11 @@ test('what the next target cannot do leaves the client the fault that passes', a
   })
   const targets = ['one', 'claude'].map((provider) => ({ provider, model: 'm' }))
   await alice.gateway.routes.create({ name: 'either', targets, attempts_max: 1 })
-  await assert.rejects(openai.chat.completions.create({ ...ask, model: 'either', n: 2 }), { status: 503 })
+  // Also when the first one is left alone for a while.
+  for (let i = 0; i < 7; i += 1) {
+    await assert.rejects(openai.chat.completions.create({ ...ask, model: 'either', n: 2 }), { status: 503 })
+  }
+  assert.equal(down.got.length, 5)
 })
 
 test('another key or address begins without the pause that the one before has earned', async () => {
