@@ -423,6 +423,7 @@ test('models that an organization has not named are asked of their provider, and
   const builtIn = ['flow/echo', 'flow/hash-embedding-384', 'flow/hash-rerank-384', 'flow/scripted']
   const expected = [...builtIn, 'named/one', 'open/gpt-x', 'open/gpt-y', 'open/own']
   assert.deepEqual(await ids(), expected)
+  await alice.gateway.budgets.create({ subject: { kind: 'organization' }, credits: 10, period: 'day' })
   assert.deepEqual(await ids(), expected)
   assert.equal(upstream.got.length, 1)
 })

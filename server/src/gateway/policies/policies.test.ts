@@ -60,6 +60,21 @@ test('what was answered to whoever changed it holds for their next call, and the
   })
 })
 
+test('a provider is another object only when something of it has changed', async () => {
+  const { alice, organization_id } = await newOrganization()
+  const { policyOf } = openPolicies(platform)
+  const provider = await alice.gateway.providers.create({ ...upstream, name: 'openai', key: 'sk-0123456789abcdef' })
+  const providerNow = async () => (await policyOf(organization_id)).providers.get('openai')
+  const first = await providerNow()
+  await alice.gateway.limits.create({ subject: { kind: 'user' }, concurrent: 3 })
+  assert.equal(await providerNow(), first)
+
+  await alice.gateway.providers.rotateKey({ provider_id: provider.id, key: 'sk-fedcba9876543210', skip_test: true })
+
+  assert.notEqual(await providerNow(), first)
+  assert.equal((await providerNow())?.key, 'sk-fedcba9876543210')
+})
+
 test('another process hears of a change, and everything that was set is in its policy', async (t) => {
   const { alice, organization_id } = await newOrganization()
   const other = anotherProcess()

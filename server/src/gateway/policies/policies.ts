@@ -4,6 +4,7 @@
  *  then on a call waits for what is new, for a second at most: without the database the policy that is known goes on
  *  to hold. What was told and not heard is found by who looks. */
 
+import { isDeepStrictEqual } from 'node:util'
 import { LRUCache } from 'lru-cache'
 import { RATES_CHANNEL } from '../../billing/billing.ts'
 import type { Platform } from '../../context.ts'
@@ -66,7 +67,7 @@ function follow(platform: Parts): Policies {
       // Told of in the meantime, it may have been read before that.
       if (entry.isOutdated) continue
       entry.moment = stored.moment
-      entry.policy = compile(platform, organization_id, stored)
+      entry.policy = compile(platform, organization_id, stored, entry.policy)
       return entry.policy
     }
   }
@@ -157,11 +158,13 @@ const builtIn: Provider = {
   models: [],
 }
 
-function compile(platform: Parts, organization_id: string, stored: store.StoredPolicy): Policy {
+/** A provider of which nothing has changed is the same object as before: what was learned of it goes on to hold. */
+function compile(platform: Parts, organization_id: string, stored: store.StoredPolicy, before?: Policy): Policy {
   const providers = new Map([[builtIn.name, builtIn]])
   for (const provider of stored.providers) {
     const openedOne = openProvider(platform, organization_id, provider)
-    if (openedOne) providers.set(provider.name, openedOne)
+    const known = before?.providers.get(provider.name)
+    if (openedOne) providers.set(provider.name, known && isDeepStrictEqual(known, openedOne) ? known : openedOne)
   }
   return {
     organization_id,
