@@ -153,6 +153,7 @@ export const gatewayBudgets = {
     summary: 'Read a budget, with what is used of it now.',
     input: z.object({ budget_id }),
     output: GatewayBudget,
+    moving: ['period_started_at', 'resets_at', 'used'],
   },
   update: {
     method: 'PATCH',

@@ -32,6 +32,9 @@ export type Operation = {
   streams?: true
   /** The answer is a file of this media type; the function gives its text in pieces. */
   downloads?: string
+  /** Of a GET: the fields of the answer that change by themselves, such as what is used of a budget. `If-Match` does not
+   *  look at them. */
+  moving?: readonly string[]
   /** What the caller can meet besides the refusals every operation knows. */
   refusals?: readonly string[]
   /** How large a body may be, in bytes. 1 MiB unless told. */

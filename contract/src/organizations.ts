@@ -212,6 +212,7 @@ export const organizations = {
     summary: 'Read the summary of credits, the budget and the subscription.',
     input: z.object({ org_id }),
     output: BillingSummary,
+    moving: ['credits_consumed', 'credits_remaining', 'budget_consumed_credits', 'badge'],
   },
   getUsage: {
     method: 'GET',

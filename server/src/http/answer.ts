@@ -7,7 +7,7 @@ import { Redirect } from '../answer.ts'
 import { etagOf, isFresh } from './etag.ts'
 import { download, eventStream, type StreamEvent } from './stream.ts'
 
-type Asked = { served: { operation: Operation; is_representation: boolean }; request: Request; url: URL }
+type Asked = { served: { operation: Operation; shown_by?: Operation | undefined }; request: Request; url: URL }
 
 export function answerOf(asked: Asked, result: unknown, signal: AbortSignal, log: Logger): Response {
   const { operation } = asked.served
@@ -32,9 +32,10 @@ export function answerOf(asked: Asked, result: unknown, signal: AbortSignal, log
   }
   const made = operation.creates === undefined ? undefined : idOf(value)
   if (made !== undefined) headers.location = locationOf(operation, made, asked.url)
-  if (!asked.served.is_representation) return new Response(text, { status, headers })
+  const { shown_by } = asked.served
+  if (!shown_by) return new Response(text, { status, headers })
 
-  const etag = etagOf(text)
+  const etag = etagOf(value, text, shown_by.moving)
   headers.etag = etag
   if (operation.method !== 'GET') return new Response(text, { status, headers })
   headers['cache-control'] = 'private, no-cache'
@@ -48,10 +49,10 @@ export function answerOf(asked: Asked, result: unknown, signal: AbortSignal, log
 export const pathOfShown = ({ method, path, creates }: Operation): string =>
   method === 'POST' ? (creates ?? '') : path
 
-/** Whether the answer is what a GET of the same thing answers. Then it carries the thing's tag, and who has made or
- *  changed it can send `If-Match` without reading it first. */
-export const isRepresentation = (operation: Operation, reader: Operation | undefined): boolean =>
-  !operation.secret && reader?.output !== undefined && reader.output === operation.output
+/** The reader, if the answer is what it answers. Then the answer carries the thing's tag, and who has made or changed it
+ *  can send `If-Match` without reading it first. */
+export const shownBy = (operation: Operation, reader: Operation | undefined): Operation | undefined =>
+  !operation.secret && reader?.output !== undefined && reader.output === operation.output ? reader : undefined
 
 /** `Prefer: wait=N` (RFC 7240), at most 60 seconds. */
 export function waitOf(request: Request): number {

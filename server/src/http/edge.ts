@@ -15,7 +15,7 @@ import type { Db } from '../db/db.ts'
 import { type Share, sharedTransactions } from '../db/group-commit.ts'
 import { Failure, forbidden, unauthenticated } from '../failure.ts'
 import { addressOf, peerOf } from './address.ts'
-import { answerOf, isRepresentation, pathOfShown, waitOf } from './answer.ts'
+import { answerOf, pathOfShown, shownBy, waitOf } from './answer.ts'
 import { etagOf, matches } from './etag.ts'
 import { fingerprint, readKey, recall, remember, type Stored } from './idempotency.ts'
 import { type Limits, openLimits } from './limits.ts'
@@ -92,7 +92,6 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
         call,
         own_transactions: own_transactions.includes(name),
         shares: shares.includes(name),
-        is_representation: false,
         prepare: (prepares as Record<string, Served['prepare']>)[name],
         wait: (waits as Record<string, Served['wait']>)[name],
       })
@@ -153,7 +152,7 @@ export function createEdge(platform: Platform, doors: Doors, metrics: Metrics): 
       if (!methods) continue
       for (const served of methods.values()) {
         const shown = byPath.get(pathOfShown(served.operation))?.get('GET')
-        served.is_representation = isRepresentation(served.operation, shown?.operation)
+        served.shown_by = shownBy(served.operation, shown?.operation)
       }
       const pattern = `/api/v1${path.replace(/\{(\w+)\}/g, ':$1')}`
       app.all(pattern, (c) => answer(c.req.raw, methods, c.req.param() as Record<string, string>, peerOf(c.env)))
@@ -310,7 +309,8 @@ async function precondition(if_match: string, ctx: Context, asked: Asked): Promi
     ctx,
     readInput(reader.operation, reader.schema, { params: asked.params, query: new URLSearchParams(), body: {} }),
   )
-  const current = etagOf(JSON.stringify(reader.operation.output.parse(result)))
+  const value = reader.operation.output.parse(result)
+  const current = etagOf(value, JSON.stringify(value), reader.operation.moving)
   if (!matches(if_match, current)) throw changed()
 }
 

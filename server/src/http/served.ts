@@ -26,8 +26,8 @@ export type Served = {
   call: (ctx: Context, input: unknown, prepared?: unknown) => unknown
   own_transactions: boolean
   shares: boolean
-  /** The answer is what a GET of the thing would answer now, so that it carries the thing's tag. */
-  is_representation: boolean
+  /** The GET that would answer the same now, so that the answer carries the thing's tag. */
+  shown_by?: Operation | undefined
   prepare?: (ctx: Context, input: unknown) => Promise<unknown>
   wait?: (ctx: Context, answer: unknown) => Promise<unknown>
 }

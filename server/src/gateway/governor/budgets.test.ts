@@ -9,7 +9,7 @@ import { Account } from './account.ts'
 import { assertOneNumber, call, linesOf, newPriced, sumOf, TOKEN } from './governor-testing.ts'
 import * as store from './store.ts'
 
-const { clock, platform } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
+const { clock, fetch, platform } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
 const credits = (tokens: number) => (tokens * TOKEN) / 1e9
 
 test('each call is one line of the ledger, with its model, its tokens and its price, and the header tells the same', async () => {
@@ -71,6 +71,32 @@ for (const kind of ['organization', 'workspace', 'user', 'key', 'model'] as cons
     assert.equal((await call(admin.api_key, { say: 'x' }, { max_tokens: 50 })).status, 200)
   })
 }
+
+test('with the tag that was read, a budget and the billing are changed whatever was used since, and no other change is lost', async () => {
+  const made = await newPriced()
+  const { admin, alice, organization_id } = made
+  const { id } = await alice.gateway.budgets.create({ subject: { kind: 'user' }, credits: 1, period: 'day' })
+  const headers = { 'x-api-key': admin.api_key, 'content-type': 'application/json' }
+  const ask = (method: string, path: string, body?: object, more?: Record<string, string>) =>
+    fetch(`/api/v1${path}`, { method, headers: { ...headers, ...more }, body: body && JSON.stringify(body) })
+
+  for (const [method, path, [first, second]] of [
+    ['PATCH', `/gateway/budgets/${id}`, [{ credits: 2 }, { credits: 3 }]],
+    ['PUT', `/organizations/${organization_id}/billing`, [{ budget_credits: 20 }, { budget_credits: 30 }]],
+  ] as const) {
+    const before = (await ask('GET', path)).headers.get('etag') ?? ''
+    const lines = await linesOf(made, 0)
+    await call(admin.api_key, { say: 'x', usage: { input: 10, output: 5 } })
+    await linesOf(made, lines.length + 1)
+
+    const after = (await ask('GET', path, undefined, { 'if-none-match': before })).status
+    const changed = await ask(method, path, first, { 'if-match': before })
+    const late = await ask(method, path, second, { 'if-match': before })
+    const next = await ask(method, path, second, { 'if-match': `"other", ${changed.headers.get('etag')}` })
+
+    assert.deepEqual([after, changed.status, late.status, next.status], [200, 200, 412, 200], path)
+  }
+})
 
 test('budgets are listed, changed and removed by those who may, and one that is there already is refused', async () => {
   const { alice, member } = await newPriced()
