@@ -19,7 +19,12 @@ export const AuditEvent = z
     resource_id: z.string().nullable(),
     action: z.string(),
     outcome: z.enum(['success', 'failure']),
-    metadata: z.record(z.string(), Json),
+    metadata: z
+      .record(z.string(), Json)
+      .describe(
+        'What else is known: of a change the `fields` that it set, of a refusal its `code`, of what code did on behalf of ' +
+          'somebody its execution. Values are left out: they may be secret.',
+      ),
     workspace_id: Id.nullable(),
     request_id: z.string().nullable(),
   })

@@ -96,6 +96,30 @@ test('a refusal is noted, and what was rolled back leaves no success', async () 
   assert.equal(successes.total, 1)
 })
 
+test('of a change the fields that it set are told, and no value', async () => {
+  const { alice } = await newOrganization()
+  const { id } = await alice.gateway.providers.create({
+    ...{ name: 'ours', kind: 'openai', base_url: 'https://api.example.com/v1', skip_test: true },
+    headers: { 'x-token': 'a secret value' },
+  })
+  await alice.gateway.providers.update({
+    ...{ provider_id: id, models: ['gpt-5'], headers: { 'x-token': 'a secret too' }, skip_test: true },
+  })
+  await alice.gateway.providers.remove({ provider_id: id })
+
+  const { items } = await alice.audit.list({ resource_id: id, order: 'asc' })
+
+  assert.deepEqual(
+    items.map(({ action, metadata }) => [action, metadata]),
+    [
+      ['create', {}],
+      ['update', { fields: ['headers', 'models', 'skip_test'] }],
+      ['remove', {}],
+    ],
+  )
+  assert.doesNotMatch(JSON.stringify(items), /a secret/)
+})
+
 test('the filters of time take the beginning and leave the end', async () => {
   const { alice } = await newOrganization()
   const { clock } = await testFlow()

@@ -195,7 +195,8 @@ const hashOf = (text: string) => createHash('sha256').update(text).digest('base6
 
 function noteWith(offer: Offer, ctx: Context, input: unknown, result: unknown): AuditNote {
   const { execution_id, node_id } = ctx.inside ?? {}
-  return { ...noteOf(offer, ctx, input, result), metadata: { by_code: true, execution_id, node_id } }
+  const note = noteOf(offer, ctx, input, result)
+  return { ...note, metadata: { ...note.metadata, by_code: true, execution_id, node_id } }
 }
 
 async function noteRefusal(offer: Offer, ctx: Context, doors: InsideDoors, failure: Failure): Promise<void> {

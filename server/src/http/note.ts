@@ -1,6 +1,6 @@
 /** What the audit log is told of a write: who did what to which thing, under which request. */
 
-import type { Operation } from '@flow/contract/operation'
+import { type Operation, placeOf } from '@flow/contract/operation'
 import type { Context } from '../context.ts'
 
 export type AuditNote = {
@@ -28,6 +28,7 @@ export function noteOf({ operation, domain, name }: Done, ctx: Context, input: u
   const isTold = operation.creates !== undefined || (subject !== undefined && named === undefined)
   const told = isTold && typeof result === 'object' && result !== null && 'id' in result ? result.id : undefined
   const action = snake(name)
+  const fields = changedFields(operation, input)
   return {
     organization_id: ctx.organization_id,
     workspace_id: ctx.workspace_id,
@@ -40,7 +41,15 @@ export function noteOf({ operation, domain, name }: Done, ctx: Context, input: u
     outcome: 'success',
     request_id: ctx.request_id,
     timestamp: ctx.now,
+    ...(fields.length > 0 ? { metadata: { fields } } : {}),
   }
+}
+
+/** What a change was asked to set, by name: values may be secret. */
+function changedFields(operation: Operation, input: unknown): string[] {
+  if (operation.method !== 'PUT' && operation.method !== 'PATCH') return []
+  const given = Object.entries(input as object).filter(([, value]) => value !== undefined)
+  return given.flatMap(([field]) => (placeOf(operation, field) === 'body' ? [field] : []))
 }
 
 const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
