@@ -65,7 +65,7 @@ test('the provider gets its own key, the model’s own name and nothing of the c
   const { data, response } = await openai.chat.completions
     .create(
       { ...ask, model: 'one/some/model', seed: 7 },
-      { headers: { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` } },
+      { headers: { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: 'vendor=1,other@2=x' } },
     )
     .withResponse()
 
@@ -74,6 +74,7 @@ test('the provider gets its own key, the model’s own name and nothing of the c
   assert.equal(got?.headers.authorization, 'Bearer sk-one-secret')
   assert.equal(got?.url, '/chat/completions')
   assert.deepEqual({ model: got?.body.model, seed: got?.body.seed }, { model: 'some/model', seed: 7 })
+  assert.equal(got?.headers.tracestate, 'vendor=1,other@2=x')
   assert.match(String(got?.headers.traceparent), new RegExp(`^00-${'a'.repeat(32)}-(?!b{16})[0-9a-f]{16}-01$`))
   assert.equal(response.headers.get('x-flow-provider'), 'one')
   assert.equal(response.headers.get('x-flow-model'), 'some/model')
