@@ -79,6 +79,10 @@ export async function get(ctx: Context, input: { component_id: string }): Promis
   return component
 }
 
+/** For whoever is about to refer to it: it is neither changed nor removed before their transaction ends. */
+export const held = (ctx: Context, component_id: string): Promise<Component | undefined> =>
+  store.findForShare(ctx, component_id)
+
 /** The slugs of the workspace that begin like these: for whoever looks for free ones. */
 export const slugsLike = async (ctx: Context, slugs: string[]): Promise<Set<string>> =>
   new Set((await store.slugsLike(ctx, slugs)).map(({ slug }) => slug))

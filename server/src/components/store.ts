@@ -94,6 +94,11 @@ export const findForUpdate = (at: Scope, id: string): Promise<Component | undefi
   at.db.maybe<Component>(sql`
     select ${columns} from components c where c.id = ${id} and ${whose(at)} for update`)
 
+/** Keeps the component as it is until the caller's transaction ends: others may do the same meanwhile. */
+export const findForShare = (at: Scope, id: string): Promise<Component | undefined> =>
+  at.db.maybe<Component>(sql`
+    select ${columns} from components c where c.id = ${id} and ${whose(at)} for share`)
+
 export const findBySlug = (at: Scope, slug: string): Promise<Component | undefined> =>
   at.db.maybe<Component>(sql`
     select ${columns} from components c where c.slug = ${slug} and c.workspace_id = ${at.workspace_id}`)

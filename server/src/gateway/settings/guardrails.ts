@@ -5,7 +5,7 @@ import type { gatewayGuardrails as contract, GatewayGuardrail } from '@flow/cont
 import type { Parsed } from '@flow/contract/operation'
 import * as components from '../../components/components.ts'
 import { type Context, newId } from '../../context.ts'
-import { conflict, Failure, invalid, notFound } from '../../failure.ts'
+import { conflict, invalid, notFound } from '../../failure.ts'
 import { change, orTaken, settled } from './changes.ts'
 import { modelsOfProviders } from './providers-store.ts'
 import * as store from './routes-store.ts'
@@ -69,10 +69,7 @@ async function assertRunnable(ctx: Context, guardrail: Parameters<typeof faultsO
 
 async function faultsOfCode(ctx: Context, component_id: string): Promise<FieldError[]> {
   const field = 'rule.component_id'
-  const block = await components.get(ctx, { component_id }).catch((thrown: unknown) => {
-    if (thrown instanceof Failure && thrown.code === 'NOT_FOUND') return undefined
-    throw thrown
-  })
+  const block = await components.held(ctx, component_id)
   if (block?.type !== 'code_block') return [{ field, message: `There is no code block "${component_id}" here.` }]
   const isPublished = block.published_version !== null && block.status !== 'archived'
   return isPublished ? [] : [{ field, message: `"${block.slug}" is not published. Publish it first.` }]

@@ -125,6 +125,22 @@ test('of a provider and the route that would forbid it only one is made, however
   assert.deepEqual(ended.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
 })
 
+test('of a guardrail that is made and the removal of its code block at the same time, one comes too late', async () => {
+  const { alice } = await newOrganization()
+  const config = { language: 'javascript' as const, code: 'export const main = () => ({ ok: true })' }
+  for (let i = 0; i < 8; i += 1) {
+    const name = `check-${i}`
+    const { id: component_id } = await alice.codeBlocks.create({ name, slug: name, config })
+    await alice.components.publish({ component_id })
+    const rule = { type: 'code_block' as const, component_id }
+    const ended = await Promise.allSettled([
+      alice.gateway.guardrails.create({ name, action: 'block', rule }),
+      alice.components.remove({ component_id }),
+    ])
+    assert.deepEqual(ended.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+  }
+})
+
 test('what a guardrail needs stays: the code block that it runs, the provider that it embeds with', async () => {
   const { alice } = await newOrganization()
   const { guardrails, providers } = alice.gateway
