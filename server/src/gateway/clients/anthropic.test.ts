@@ -6,6 +6,7 @@ import Anthropic from '@anthropic-ai/sdk'
 import { betaTool } from '@anthropic-ai/sdk/helpers/beta/json-schema'
 import { zodOutputFormat } from '@anthropic-ai/sdk/helpers/zod'
 import { z } from 'zod'
+import { newOrganization } from '../../testing.ts'
 import { openAnthropic, textIn } from './anthropic-testing.ts'
 
 const { alice, client, clientOf, baseURL, admin } = await openAnthropic()
@@ -279,4 +280,44 @@ test('models are listed and read as Anthropic’s are', async () => {
   const model = await client.models.retrieve('flow/echo')
   assert.deepEqual([model.id, model.type, model.lifecycle, model.capabilities], ['flow/echo', 'model', 'active', null])
   await assert.rejects(client.models.retrieve('flow/nothing'), Anthropic.NotFoundError)
+})
+
+test('models are listed page by page, forwards and backwards, and all of them in the end', async () => {
+  const { alice: bob, admin: owner } = await newOrganization()
+  const models = Array.from({ length: 45 }, (_, i) => `m-${String(i).padStart(2, '0')}`)
+  const many = { name: 'many', kind: 'openai' as const, base_url: 'http://127.0.0.1:9', models }
+  await bob.gateway.providers.create({ ...many, skip_test: true })
+  const list = clientOf(owner.api_key).models
+  const idsOf = (page: { data: { id: string }[] }) => page.data.map(({ id }) => id)
+  const ids = (await Array.fromAsync(list.list())).map(({ id }) => id)
+  assert.equal(ids.length, 45 + 4)
+  assert.deepEqual(ids, idsOf(await list.list({ limit: 1_000 })))
+
+  const first = await list.list()
+  assert.deepEqual([idsOf(first), first.has_more], [ids.slice(0, 20), true])
+  assert.deepEqual([first.first_id, first.last_id], [ids[0], ids[19]])
+  const [next, before] = [
+    await list.list({ limit: 3, after_id: ids[19] }),
+    await list.list({ limit: 3, before_id: ids[3] }),
+  ]
+  assert.deepEqual([idsOf(next), next.has_more], [ids.slice(20, 23), true])
+  assert.deepEqual([idsOf(before), before.has_more], [ids.slice(0, 3), false])
+  const backwards = await Array.fromAsync(list.list({ limit: 7, before_id: ids.at(-1) }))
+  assert.deepEqual(backwards.map(({ id }) => id).sort(), ids.slice(0, -1))
+  const end = await list.list({ after_id: ids.at(-1) })
+  assert.deepEqual([end.data, end.has_more, end.first_id, end.last_id], [[], false, null, null])
+})
+
+test('a page of models that there cannot be is refused in Anthropic’s words', async () => {
+  const wrong = [{ limit: 0 }, { limit: 1_001 }, { limit: 1.5 }, { limit: -1 }, { after_id: 'a', before_id: 'b' }]
+  for (const query of wrong) {
+    await assert.rejects(client.models.list(query), (error) => {
+      assert.ok(error instanceof Anthropic.BadRequestError)
+      return error.type === 'invalid_request_error' && /limit|before_id/.test(error.message)
+    })
+  }
+  // OpenAI's clients know no pages.
+  const all = await fetch(`${baseURL}/v1/models?limit=1`, { headers: { 'x-api-key': admin.api_key } })
+  const { data } = (await all.json()) as { data: unknown[] }
+  assert.ok(data.length > 1)
 })

@@ -7,6 +7,8 @@ export type Asked = {
   method: string
   /** Below `/api/v1/gateway/v1`, decoded: `/chat/completions`. */
   path: string
+  /** Behind the question mark, as it came. */
+  query: string
   /** In lower case. */
   headers: Record<string, string | undefined>
   body: Buffer

@@ -90,6 +90,7 @@ export function createFront(plane: Plane, settings: Settings): Front {
         id: newId(),
         method,
         path,
+        query: '',
         headers,
         body: text,
         request_id,
@@ -121,6 +122,7 @@ function askedOf(
   return {
     method,
     path: path.includes('%') ? decoded(path) : path,
+    query: query < 0 ? '' : url.slice(query + 1),
     headers,
     body: NOTHING,
     id,
@@ -206,7 +208,7 @@ function list(plane: Plane, asked: Asked, reply: Reply, speaks: MouthName, known
     const pass: Pass = known ?? (await plane.signIn.of(credentialsOf(asked)))
     const left = await spend(plane, pass)
     const policy = await plane.policies.policyOf(pass.caller.organization_id)
-    const answer = await answerModels(policy, plane.catalog, asked.path.slice(8), speaks)
+    const answer = await answerModels(policy, plane.catalog, asked, speaks)
     reply.send(200, { ...usual(speaks, asked), ...left }, JSON.stringify(answer))
   }
   work().catch((thrown: unknown) => refuse(plane, speaks, asked, reply, thrown))

@@ -7,27 +7,36 @@ import { Refusal } from '../mouths/mouth.ts'
 import type { Policy, Provider } from '../policies/policy.ts'
 import { flowModels } from '../providers/flow.ts'
 import type { Catalog } from './catalog.ts'
+import type { Asked } from './exchange.ts'
+import { type Page, pageOf } from './pages.ts'
 
 type Model = { id: string; owned_by: string }
 
-/** All of them, or the one with this id. */
+/** All of them, or the one that the path names. Anthropic's clients read them page by page. */
 export async function answerModels(
   policy: Policy,
   catalog: Catalog,
-  id: string,
+  { path, query }: Pick<Asked, 'path' | 'query'>,
   mouth: MouthName,
 ): Promise<JsonObject> {
   const say = mouth === 'messages' ? forAnthropic : forOpenAi
+  const id = path.slice('/models/'.length)
   if (id !== '') {
     const way = wayOf(policy, id, { chance: 0, firstChunkMs: () => 0 })
     if (!('stops' in way)) throw new Refusal(way)
     return say({ id, owned_by: policy.routes.has(id) ? 'organization' : (way.stops[0]?.provider.name ?? '') })
   }
+  const pageIn = mouth === 'messages' ? pageOf(query) : undefined
   const models = await modelsOf(policy, catalog)
-  const data = models.map(say)
-  if (mouth !== 'messages') return { object: 'list', data }
-  return { data, has_more: false, first_id: models[0]?.id ?? null, last_id: models.at(-1)?.id ?? null }
+  return pageIn ? told(pageIn(models)) : { object: 'list', data: models.map(say) }
 }
+
+const told = ({ items, has_more }: Page<Model>): JsonObject => ({
+  data: items.map(forAnthropic),
+  has_more,
+  first_id: items[0]?.id ?? null,
+  last_id: items.at(-1)?.id ?? null,
+})
 
 async function modelsOf(policy: Policy, catalog: Catalog): Promise<Model[]> {
   const byId = new Map<string, Model>()
