@@ -21,7 +21,7 @@ type Parts = Pick<Plane, 'governor' | 'journal' | 'noted' | 'spend'>
 
 export function openPlane(platform: Platform, parts: Parts): DataPlane {
   const { config, clock, log } = platform
-  const forward = createForward(config)
+  const forward = createForward(config, log)
   const signIn = createSignIn(platform)
   const policies = openPolicies(platform)
   const flow = createFlow(() => clock.now().getTime())

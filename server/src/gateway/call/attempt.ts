@@ -119,7 +119,7 @@ export class Attempt implements Landing {
     const expected = this.errand.adapter.framing === 'aws' ? 'application/vnd.amazon.eventstream' : 'text/event-stream'
     if (encoding !== undefined && encoding !== 'identity') {
       return this.#fail(
-        broken(`${this.#name} answered with the content encoding "${encoding}".`, 'upstream_malformed').fault,
+        broken(`${this.name} answered with the content encoding "${encoding}".`, 'upstream_malformed').fault,
       )
     }
     if (isOf(type, expected, this.errand.is_stream) || isOf(type.toLowerCase(), expected, this.errand.is_stream)) {
@@ -127,7 +127,7 @@ export class Attempt implements Landing {
       return
     }
     const wanted = this.errand.is_stream ? expected : 'application/json'
-    const message = `${this.#name} answered with the content type "${type}" where ${wanted} was expected.`
+    const message = `${this.name} answered with the content type "${type}" where ${wanted} was expected.`
     this.#fail(broken(message, 'upstream_malformed').fault)
   }
 
@@ -140,7 +140,7 @@ export class Attempt implements Landing {
     this.#length += bytes.length
     this.#wait(this.errand.timeouts.between_chunks, 'sent nothing more')
     if (isFault || this.#length <= ANSWER_BYTES_MAX) return
-    this.#fail(broken(`${this.#name} answered with more than ${ANSWER_BYTES_MAX} bytes.`, 'upstream_malformed').fault)
+    this.#fail(broken(`${this.name} answered with more than ${ANSWER_BYTES_MAX} bytes.`, 'upstream_malformed').fault)
   }
 
   end() {
@@ -158,7 +158,7 @@ export class Attempt implements Landing {
         this.#finish()
         return this.#sender.ended(this, last)
       }
-      if (!isUtf8(bytes)) throw broken(`${this.#name} answered with what is no UTF-8.`, 'upstream_malformed')
+      if (!isUtf8(bytes)) throw broken(`${this.name} answered with what is no UTF-8.`, 'upstream_malformed')
       const more = errand.way.next?.(bytes)
       if (more) {
         this.#bytes = []
@@ -176,7 +176,7 @@ export class Attempt implements Landing {
     if (!this.isOver) this.#fail(fault)
   }
 
-  get #name(): string {
+  get name(): string {
     return this.errand.stop.provider.name
   }
 
@@ -203,7 +203,7 @@ export class Attempt implements Landing {
 
   #faultOf(status: number, text: string): Fault {
     if (status >= 300 && status < 400)
-      return broken(`${this.#name} redirects, which is not followed.`, 'upstream_failed').fault
+      return broken(`${this.name} redirects, which is not followed.`, 'upstream_failed').fault
     return this.errand.adapter.fault(status, this.#headers, text)
   }
 
@@ -236,7 +236,7 @@ export class Attempt implements Landing {
   }
 
   #late(ms: number, what: string) {
-    const message = `${this.#name} ${what} within ${ms} ms.`
+    const message = `${this.name} ${what} within ${ms} ms.`
     this.#fail({ status: 504, type: 'api_error', code: 'upstream_timeout', message })
   }
 }

@@ -2,8 +2,10 @@
  *  OpenAI's words, or a stream that says that it broke. */
 
 import assert from 'node:assert/strict'
+import { type AddressInfo, createServer } from 'node:net'
 import { after, test } from 'node:test'
 import OpenAI from 'openai'
+import { pino } from 'pino'
 import { listen } from '../../http/listen.ts'
 import { newOrganization, testFlow } from '../../testing.ts'
 import type { Fault } from '../hub.ts'
@@ -20,6 +22,7 @@ import {
   says,
   streams,
 } from './upstream-testing.ts'
+import { askWhole } from './whole.ts'
 
 const { app } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
 const listening = await listen(app, '127.0.0.1', 0)
@@ -112,6 +115,47 @@ test('when a provider is down the next one answers', async () => {
 test('when all are down the client learns it as a 502', async () => {
   const { openai } = await newClient([gone, gone])
   await assert.rejects(openai.chat.completions.create(ask), { status: 502, code: 'upstream_failed' })
+})
+
+test('what happened to the connection is told by the provider’s name, and its address is not', async () => {
+  const away = await openUpstream()
+  await away.close()
+  const odd = createServer((socket) => void socket.end('I am no web server.\r\n\r\n'))
+  await new Promise<void>((resolve) => odd.listen(0, '127.0.0.1', resolve))
+  after(() => odd.close())
+  const { port } = odd.address() as AddressInfo
+  const told: [{ base_url: string }, RegExp][] = [
+    [away, /^502 one takes no connections\.$/],
+    [await openUpstream((response) => response.destroy()), /^502 The connection to one broke\.$/],
+    [{ base_url: `http://127.0.0.1:${port}` }, /^502 one answered with what is no HTTP\.$/],
+    [{ base_url: `https://127.0.0.1:${port}` }, /^502 The connection to one could not be made a safe one\.$/],
+  ]
+  for (const [upstream, sentence] of told) {
+    const { openai } = await newClient([upstream])
+    await assert.rejects(openai.chat.completions.create(ask), (error) => {
+      return error instanceof OpenAI.APIError && sentence.test(error.message) && !/127|:\d/.test(error.message)
+    })
+  }
+
+  const { openai } = await newClient([await openUpstream(breaks(delta('Well')))])
+  const { said, error } = await read(await openai.chat.completions.create(streamed))
+  assert.deepEqual([said, error?.message], ['Well', 'The connection to one broke.'])
+})
+
+test('where a connection was lost stands in the log', async () => {
+  const lines: { msg: string; provider: string; origin: string; reason: string }[] = []
+  const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line)) })
+  const upstream = await openUpstream((response) => response.destroy())
+  const forward = createForward({ allowed_hosts: ['127.0.0.1'] }, log)
+  after(() => forward.close())
+  const outgoing = { method: 'GET' as const, url: `${upstream.base_url}/models`, headers: {}, body: '', dropped: [] }
+  await assert.rejects(askWhole(forward.send, outgoing, 'one', { wait_ms: 5_000, bytes: 1_000 }), {
+    message: 'The connection to one broke.',
+  })
+  assert.deepEqual(
+    lines.map(({ msg, provider, origin, reason }) => [msg, provider, origin, reason]),
+    [['a connection to a provider was lost', 'one', upstream.base_url, 'other side closed']],
+  )
 })
 
 test('a provider that does not begin in time gives way to the next', async () => {
@@ -369,11 +413,12 @@ test('weights share the calls, and a share of nothing gets none', async () => {
 
 test('an address inside the network is not called', async () => {
   const upstream = await openUpstream(says('never'))
-  const forward = createForward({ allowed_hosts: [] })
+  const forward = createForward({ allowed_hosts: [] }, pino({ level: 'silent' }))
   after(() => forward.close())
   const url = `${upstream.base_url}/chat/completions`
   const fault = await new Promise<Fault>((resolve, reject) => {
     forward.send({ method: 'POST', url, headers: {}, body: '{}', dropped: [] }, 1, {
+      name: 'one',
       sent: () => {},
       head: reject,
       chunk: () => {},
@@ -382,6 +427,8 @@ test('an address inside the network is not called', async () => {
     })
   })
   assert.deepEqual([fault.status, fault.code], [502, 'upstream_refused'])
+  assert.match(fault.message, /the address of one: it is not on the public internet/)
+  assert.doesNotMatch(fault.message, /127/)
   assert.equal(upstream.got.length, 0)
 })
 

@@ -1,8 +1,9 @@
 /** The way to a provider: one request out, its answer back piece by piece as it comes, without a stream or a promise in
  *  between. Connections are kept and used again; each is opened by the guarded connector, so that no address inside the
  *  network is reached unless the operator allows it by name. Redirects are not followed: keys go where they were meant
- *  to go. Time limits are the caller's: it aborts. */
+ *  to go. Time limits are the caller's: it aborts. Where a provider lives is told to the log, and to no client. */
 
+import type { Logger } from 'pino'
 import type { Config } from '../../config.ts'
 import { Failure } from '../../failure.ts'
 import { type Agent, guardedAgent, isTimeout } from '../../fetch.ts'
@@ -13,6 +14,8 @@ export type AnswerHeaders = Record<string, string | undefined>
 
 /** Who waits for an answer. After `end` or `fail` nothing more is said; after `abort` nothing at all. */
 export type Landing = {
+  /** Who is asked, as clients know it. */
+  readonly name: string
   /** The request is on its way over a connection. */
   sent(): void
   head(status: number, headers: AnswerHeaders): void
@@ -32,18 +35,18 @@ export const CONNECTIONS_MAX = 1_024
 
 export type Forward = { send: Send; close(): Promise<void> }
 
-export function createForward(config: Pick<Config, 'allowed_hosts'>): Forward {
+export function createForward(config: Pick<Config, 'allowed_hosts'>, log: Logger): Forward {
   const agent = guardedAgent(config, { connections: CONNECTIONS_MAX })
-  return { send: (outgoing, _attempt, landing) => fly(agent, outgoing, landing), close: () => agent.destroy() }
+  return { send: (outgoing, _attempt, landing) => fly(agent, log, outgoing, landing), close: () => agent.destroy() }
 }
 
 const aborted = new Error('The call was given up.')
 
-function fly(agent: Agent, { url, method, headers, body }: Outgoing, landing: Landing): Flight {
+function fly(agent: Agent, log: Logger, { url, method, headers, body }: Outgoing, landing: Landing): Flight {
   const slash = url.indexOf('/', url.indexOf('://') + 3)
   const origin = slash < 0 ? url : url.slice(0, slash)
   const path = slash < 0 ? '/' : url.slice(slash)
-  const flying = new Flying(landing, origin)
+  const flying = new Flying(landing, origin, log)
   agent.dispatch({ origin, path, method, headers, body, headersTimeout: 0, bodyTimeout: 0 }, flying)
   return flying
 }
@@ -56,14 +59,16 @@ const tell = (flying: Flying) => flying.tell()
 class Flying implements Flight, Handler {
   readonly #landing: Landing
   readonly #origin: string
+  readonly #log: Logger
   #controller: Controller | undefined
   /** Pieces that came in this turn of the loop: of one read, often, in which each event is a chunk of its own. */
   #pieces: Buffer[] = []
   #isOver = false
 
-  constructor(landing: Landing, origin: string) {
+  constructor(landing: Landing, origin: string, log: Logger) {
     this.#landing = landing
     this.#origin = origin
+    this.#log = log
   }
 
   onRequestStart(controller: Controller) {
@@ -102,7 +107,11 @@ class Flying implements Flight, Handler {
     this.tell()
     if (this.#isOver) return
     this.#isOver = true
-    this.#landing.fail(faultOfLoss(error, this.#origin))
+    const { name } = this.#landing
+    // Not the error as it is: what came of an answer hangs on it.
+    const lost = { provider: name, origin: this.#origin, reason: error.message }
+    this.#log.warn(lost, 'a connection to a provider was lost')
+    this.#landing.fail(faultOfLoss(error, name))
   }
 
   abort() {
@@ -121,14 +130,28 @@ class Flying implements Flight, Handler {
 }
 
 /** What a broken connection means for whoever waits. */
-function faultOfLoss(error: Error, origin: string): Fault {
-  const host = origin.slice(origin.indexOf('://') + 3)
+function faultOfLoss(error: Error, name: string): Fault {
   if (error instanceof Failure && error.code === 'BAD_REQUEST') {
-    return { status: 502, type: 'api_error', code: 'upstream_refused', message: error.message, is_retryable: false }
+    const message = `Flow does not call the address of ${name}: it is not on the public internet. An operator can allow it.`
+    return { status: 502, type: 'api_error', code: 'upstream_refused', message, is_retryable: false }
   }
   if (isTimeout(error)) {
-    return { status: 504, type: 'api_error', code: 'upstream_timeout', message: `${host} did not take the connection.` }
+    return { status: 504, type: 'api_error', code: 'upstream_timeout', message: `${name} did not take the connection.` }
   }
-  const message = `The connection to ${host} broke: ${error.message}`
-  return { status: 502, type: 'api_error', code: 'upstream_failed', message }
+  return { status: 502, type: 'api_error', code: 'upstream_failed', message: sentenceOn(error, name) }
 }
+
+/** By its code: an error's own words have addresses in them. */
+function sentenceOn(error: Error, name: string): string {
+  const code = 'code' in error ? String(error.code) : ''
+  if (error instanceof Failure) return `The host of ${name} is not known.`
+  if (code === 'ECONNREFUSED') return `${name} takes no connections.`
+  if (UNREACHABLE.has(code)) return `${name} cannot be reached.`
+  if (INSECURE.test(code)) return `The connection to ${name} could not be made a safe one.`
+  if (error.name === 'HTTPParserError') return `${name} answered with what is no HTTP.`
+  return `The connection to ${name} broke.`
+}
+
+const UNREACHABLE = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL', 'ETIMEDOUT'])
+/** What TLS and its certificates stumble over. */
+const INSECURE = /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_)/

@@ -7,8 +7,10 @@ import type { AnswerHeaders, Flight, Send } from './forward.ts'
 
 export type Whole = { status: number; headers: AnswerHeaders; text: string }
 
-/** Rejects with a `ProviderFault` where there is no whole answer in time. */
-export function askWhole(send: Send, outgoing: Outgoing, most: { wait_ms: number; bytes: number }): Promise<Whole> {
+type Most = { wait_ms: number; bytes: number }
+
+/** Rejects with a `ProviderFault` where there is no whole answer in time. `name`: the provider's. */
+export function askWhole(send: Send, outgoing: Outgoing, name: string, most: Most): Promise<Whole> {
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = []
     const known = { status: 0, headers: {} as AnswerHeaders, length: 0 }
@@ -19,15 +21,16 @@ export function askWhole(send: Send, outgoing: Outgoing, most: { wait_ms: number
       flight?.abort()
       reject(thrown)
     }
-    const late = faultOf(504, `The provider did not answer within ${most.wait_ms} ms.`, { code: 'upstream_timeout' })
+    const late = faultOf(504, `${name} did not answer within ${most.wait_ms} ms.`, { code: 'upstream_timeout' })
     const timer = setTimeout(() => fail(new ProviderFault(late)), most.wait_ms)
     flight = send(outgoing, 1, {
+      name,
       sent: () => {},
       head: (status, headers) => Object.assign(known, { status, headers }),
       chunk: (piece) => {
         known.length += piece.length
         pieces.push(piece)
-        if (known.length > most.bytes) fail(broken('The provider answered with too much.', 'upstream_malformed'))
+        if (known.length > most.bytes) fail(broken(`${name} answered with too much.`, 'upstream_malformed'))
       },
       end: () => {
         clearTimeout(timer)

@@ -49,7 +49,7 @@ async function ask(send: Send, provider: Provider, now: Date): Promise<string[] 
   try {
     const listed = async (outgoing: Outgoing) => {
       const signed = adapter.sign ? await adapter.sign(outgoing, provider, now) : outgoing
-      const { status, text } = await askWhole(send, signed, MOST)
+      const { status, text } = await askWhole(send, signed, provider.name, MOST)
       return status === 200 ? adapter.models.answer(listingIn(text)) : undefined
     }
     const more = (adapter.models.more?.(provider) ?? []).map((outgoing) => listed(outgoing).catch(() => undefined))

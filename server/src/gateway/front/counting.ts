@@ -79,7 +79,7 @@ async function counted(
   const outgoing = counting.request(stop.provider, stop.model, body)
   try {
     const sent = { ...outgoing, headers: { ...outgoing.headers, ...betasIn(asked.headers) } }
-    const { status, headers, text } = await askWhole(plane.sendTo(stop.provider.kind), sent, MOST)
+    const { status, headers, text } = await askWhole(plane.sendTo(stop.provider.kind), sent, stop.provider.name, MOST)
     if (status !== 200) throw new ProviderFault(adapter.fault(status, headers, text))
     const tokens = counting.answer(objectOf(parsed(text)))
     if (tokens !== undefined) return tokens

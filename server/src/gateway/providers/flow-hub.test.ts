@@ -21,6 +21,7 @@ function bytesFor(request: ChatRequest): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = []
     createFlow(() => 0)(outgoing, 1, {
+      name: 'flow',
       sent() {},
       head: () => {},
       chunk: (bytes) => pieces.push(bytes),
