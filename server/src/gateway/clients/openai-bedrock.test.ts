@@ -107,6 +107,22 @@ test('frames are translated wherever they are cut', async () => {
   assert.match(upstream.got.at(-1)?.url ?? '', /converse-stream$/)
 })
 
+test('an answer in JSON is that alone, also in a stream, and under the name of a route', async () => {
+  const targets = [{ provider: 'aws', model: 'amazon.nova-pro-v1:0' }]
+  await alice.gateway.routes.create({ name: 'structured', targets })
+  const called = { toolUseId: 't', name: 'flow_answer_in_json' }
+  const asked = { ...ask, model: 'structured', response_format: { type: 'json_object' as const } }
+  upstream.answer(says({ text: 'Here it is:' }, { toolUse: { ...called, input: { a: 1 } } }))
+  const whole = await openai.chat.completions.create(asked)
+  assert.deepEqual([whole.choices[0]?.message.content, whole.choices[0]?.finish_reason], ['{"a":1}', 'stop'])
+
+  const begun = frame('contentBlockStart', { contentBlockIndex: 1, start: { toolUse: called } })
+  const input = frame('contentBlockDelta', { contentBlockIndex: 1, delta: { toolUse: { input: '{"a":1}' } } })
+  upstream.answer(streams(Buffer.concat([delta('Here it is:'), begun, input, END]), 64))
+  const stream = openai.chat.completions.stream(asked)
+  assert.equal((await stream.finalChatCompletion()).choices[0]?.message.content, '{"a":1}')
+})
+
 test('an exception, a frame with a wrong bit and an early end break a stream behind what was said', async () => {
   const wrong = delta('Gott')
   wrong[wrong.length - 1] = (wrong.at(-1) ?? 0) ^ 1

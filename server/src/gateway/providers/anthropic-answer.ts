@@ -1,10 +1,11 @@
 /** What Anthropic's Messages API answers, whole or in events (https://platform.claude.com/docs/en/build-with-claude/streaming):
- *  blocks of text, thinking and calls. Calls of the tool that takes an answer in JSON are that answer, and what is said
- *  beside them is none of it. */
+ *  blocks of text, thinking and calls. */
 
 import type { ChatAnswer, ChatChunk, ChatRequest, FinishReason, Json, JsonObject, Reasoning, Usage } from '../hub.ts'
+import { Content, contentOf, JSON_TOOL } from './answer-tool.ts'
 import { faultOfError } from './anthropic-fault.ts'
-import { answersByTool, JSON_TOOL } from './anthropic-request.ts'
+import { answersByTool } from './anthropic-request.ts'
+import { traitsOf } from './anthropic-traits.ts'
 import { broken, interrupted } from './faults.ts'
 import { type Naming, ProviderFault, type StreamReader } from './provider.ts'
 import { countOf, numberOf, objectOf, objectsOf, parsed, textOf } from './read.ts'
@@ -62,8 +63,8 @@ export function chatAnswerOf(body: JsonObject, about: Naming): ChatAnswer {
   if (!Array.isArray(body.content)) throw broken('Anthropic answered without content.', 'malformed_answer')
   const blocks = objectsOf(body.content)
   const called = blocks.filter(({ type }) => type === 'tool_use')
-  const answers = blocks.filter((block) => kindOf(block) === 'json').map(({ input }) => JSON.stringify(input ?? {}))
-  const texts = answers.length > 0 ? answers : blocks.flatMap((block) => spokenIn(block) ?? [])
+  const inputs = blocks.filter((block) => kindOf(block) === 'json').map(({ input }) => input)
+  const texts = blocks.flatMap((block) => spokenIn(block) ?? [])
   const tool_calls = called
     .filter(({ name }) => name !== JSON_TOOL)
     .map((block) => ({
@@ -81,7 +82,7 @@ export function chatAnswerOf(body: JsonObject, about: Naming): ChatAnswer {
       {
         index: 0,
         message: {
-          content: texts.length > 0 ? texts.join('') : null,
+          content: contentOf(texts, inputs),
           refusal: refusalIn(body),
           ...(tool_calls.length > 0 ? { tool_calls } : {}),
           ...(reasoning.length > 0 ? { reasoning } : {}),
@@ -114,7 +115,6 @@ export function chatStreamOf(request: ChatRequest, about: Naming): StreamReader 
 }
 
 class Reader implements StreamReader {
-  readonly #request: ChatRequest
   readonly #head: { id: string; created: number; model: string }
   readonly #open = new Map<number, Open>()
   #calls = 0
@@ -122,14 +122,11 @@ class Reader implements StreamReader {
   #usage: Usage = usageOf({})
   #delta: JsonObject = {}
   #hasBegun = false
-  #isByTool = false
-  #hasJson = false
-  /** Where a tool takes the answer, text waits until it is known that the tool is not called. */
-  #held = ''
+  readonly #content: Content
   #isOver = false
 
   constructor(request: ChatRequest, about: Naming) {
-    this.#request = request
+    this.#content = new Content(answersByTool(request, traitsOf(request.model)))
     this.#head = { id: about.id, created: about.now, model: request.model }
   }
 
@@ -171,7 +168,6 @@ class Reader implements StreamReader {
   #begin(message: JsonObject): ChatChunk[] {
     this.#head.id = textOf(message.id) ?? this.#head.id
     this.#head.model = textOf(message.model) ?? this.#head.model
-    this.#isByTool = answersByTool(this.#request, this.#head.model)
     this.#usage = usageOf(message.usage)
     this.#hasBegun = true
     return []
@@ -184,7 +180,7 @@ class Reader implements StreamReader {
     const finish_reason = finishOf(textOf(this.#delta.stop_reason), this.#calls > 0)
     const stop_sequence = textOf(this.#delta.stop_sequence) ?? null
     return [
-      ...this.#released(),
+      ...this.#said(spoken(this.#content.rest())),
       ...(refusal === null ? [] : this.#said({ refusal })),
       { ...this.#head, choices: [{ index: 0, delta: {}, finish_reason, stop_sequence }] },
       { ...this.#head, choices: [], usage: this.#usage },
@@ -193,17 +189,6 @@ class Reader implements StreamReader {
 
   #said(delta: Delta | undefined): ChatChunk[] {
     return delta ? [{ ...this.#head, choices: [{ index: 0, delta, finish_reason: null }] }] : []
-  }
-
-  #released(): ChatChunk[] {
-    const content = this.#held
-    this.#held = ''
-    return this.#hasJson || content === '' ? [] : this.#said({ content })
-  }
-
-  #spoken(text: string): Delta | undefined {
-    if (this.#isByTool) this.#held += text
-    return this.#isByTool || text === '' ? undefined : { content: text }
   }
 
   #opened(index: number, block: JsonObject): Delta | undefined {
@@ -223,9 +208,9 @@ class Reader implements StreamReader {
         ? { reasoning: { index: at, ...thought } }
         : undefined
     }
-    if (kind !== 'json') return this.#spoken(textOf(block.text) ?? '')
-    this.#hasJson = true
-    return input === '' ? undefined : { content: input }
+    if (kind !== 'json') return spoken(this.#content.text(textOf(block.text) ?? ''))
+    this.#content.begin(index)
+    return spoken(this.#content.input(index, input))
   }
 
   #grown(index: number, delta: JsonObject): Delta | undefined {
@@ -240,8 +225,8 @@ class Reader implements StreamReader {
       open.hasInput = true
       return { tool_calls: [{ index: open.at, function: { arguments: piece } }] }
     }
-    if (open.kind === 'text') return this.#spoken(piece)
-    return open.kind === 'json' ? { content: piece } : undefined
+    if (open.kind === 'text') return spoken(this.#content.text(piece))
+    return open.kind === 'json' ? spoken(this.#content.input(index, piece)) : undefined
   }
 
   /** A call without input is one with an empty one. */
@@ -252,6 +237,8 @@ class Reader implements StreamReader {
     return { tool_calls: [{ index: open.at, function: { arguments: '{}' } }] }
   }
 }
+
+const spoken = (content: string): Delta | undefined => (content === '' ? undefined : { content })
 
 function kindOf({ type, name }: JsonObject): Open['kind'] {
   if (type === 'text') return 'text'

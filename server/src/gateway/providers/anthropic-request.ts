@@ -2,15 +2,13 @@
  *  thought, by which schema, with which tools. Where two wishes exclude each other, what the answer must be comes before
  *  how it is thought: thinking is left out, and named as dropped. */
 
-import type { ChatRequest, JsonObject, ToolChoice } from '../hub.ts'
+import type { ChatRequest, JsonObject } from '../hub.ts'
+import { JSON_TOOL, JSON_TOOL_SAYS, toolsBeside } from './answer-tool.ts'
 import { conversationOf, lacksThoughts, type Turn } from './anthropic-messages.ts'
 import { closedSchema, isClosable } from './anthropic-schema.ts'
 import { type Traits, traitsOf } from './anthropic-traits.ts'
 import { untranslatable } from './faults.ts'
 import { filled, objectOf } from './read.ts'
-
-/** The tool that takes an answer in JSON, where a model has no output format. No client's tool has this name. */
-export const JSON_TOOL = 'flow_answer_in_json'
 
 export type Made = { body: JsonObject; dropped: string[]; betas: string[] }
 
@@ -77,8 +75,7 @@ function formatOf({ response_format: format, tools }: ChatRequest, traits: Trait
 }
 
 /** Whether the answer is what the model calls the tool with. */
-export const answersByTool = (request: ChatRequest, model: string): boolean =>
-  formatOf(request, traitsOf(model)).is === 'tool'
+export const answersByTool = (request: ChatRequest, traits: Traits): boolean => formatOf(request, traits).is === 'tool'
 
 type Thinking = { thinking?: JsonObject; effort?: string; isOn: boolean; dropped: string[] }
 /** Anthropic's least. */
@@ -142,13 +139,13 @@ type Tooling = { tools?: JsonObject[]; tool_choice?: JsonObject; mustCall: boole
 
 function toolingOf(request: ChatRequest, traits: Traits, format: Format): Tooling {
   const choice = request.tool_choice
-  const tools = (request.tools ?? []).map((tool) => toolOf(tool, traits))
   if (format.is === 'tool') {
-    const answer = { name: JSON_TOOL, description: 'Give the answer with this.', input_schema: format.schema }
-    const kept = allowed(tools, choice)
+    const answer = { name: JSON_TOOL, description: JSON_TOOL_SAYS, input_schema: format.schema }
+    const beside = toolsBeside(request).map((tool) => toolOf(tool, traits))
     const tool_choice = { type: 'any', disable_parallel_tool_use: true }
-    return { tools: [...kept, answer], tool_choice, mustCall: true, dropped: [] }
+    return { tools: [...beside, answer], tool_choice, mustCall: true, dropped: [] }
   }
+  const tools = (request.tools ?? []).map((tool) => toolOf(tool, traits))
   if (tools.length === 0) return { mustCall: false, dropped: [] }
 
   const single: JsonObject = request.parallel_tool_calls === false ? { disable_parallel_tool_use: true } : {}
@@ -159,17 +156,11 @@ function toolingOf(request: ChatRequest, traits: Traits, format: Format): Toolin
   }
   if (!traits.forcesTools) {
     const tool_choice = { type: 'auto', ...single }
-    return { tools: allowed(tools, choice), tool_choice, mustCall: false, dropped: ['tool_choice'] }
+    const allowed = toolsBeside(request).map((tool) => toolOf(tool, traits))
+    return { tools: allowed, tool_choice, mustCall: false, dropped: ['tool_choice'] }
   }
   const forced: JsonObject = choice === 'required' ? { type: 'any' } : { type: 'tool', name: choice.function.name }
   return { tools, tool_choice: { ...forced, ...single }, mustCall: true, dropped: [] }
-}
-
-/** Those that may be called. */
-function allowed(tools: JsonObject[], choice: ToolChoice | undefined): JsonObject[] {
-  if (choice === 'none') return []
-  if (typeof choice !== 'object') return tools
-  return tools.filter(({ name }) => name === choice.function.name)
 }
 
 function toolOf(tool: NonNullable<ChatRequest['tools']>[number], traits: Traits): JsonObject {

@@ -1,11 +1,12 @@
 /** What Bedrock's Converse answers, whole or in events
  *  (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html): blocks of text, thoughts and
- *  calls. Calls of the tool that takes an answer in JSON are that answer. */
+ *  calls. */
 
 import type { ChatAnswer, ChatChunk, ChatRequest, FinishReason, Json, JsonObject, Reasoning, Usage } from '../hub.ts'
-import { JSON_TOOL } from './anthropic-request.ts'
+import { Content, contentOf, JSON_TOOL } from './answer-tool.ts'
 import { faultNamed, isFailure } from './bedrock-fault.ts'
 import { sealedHere } from './bedrock-messages.ts'
+import { answersByTool } from './bedrock-request.ts'
 import { broken, interrupted } from './faults.ts'
 import { type Naming, ProviderFault, type StreamReader } from './provider.ts'
 import { countOf, objectOf, objectsOf, parsed, textOf } from './read.ts'
@@ -45,9 +46,10 @@ export function chatAnswerOf(body: JsonObject, about: Naming): ChatAnswer {
   if (!Array.isArray(message.content)) throw broken('Bedrock answered without a message.', 'malformed_answer')
   const blocks = objectsOf(message.content)
   const texts = blocks.flatMap((block) => textIn(block) ?? [])
-  const tool_calls = blocks.flatMap(({ toolUse }) => {
-    const { toolUseId, name, input } = objectOf(toolUse)
-    if (toolUse === undefined || name === JSON_TOOL) return []
+  const calls = blocks.flatMap(({ toolUse }) => (toolUse === undefined ? [] : [objectOf(toolUse)]))
+  const inputs = calls.filter(({ name }) => name === JSON_TOOL).map(({ input }) => input)
+  const tool_calls = calls.flatMap(({ toolUseId, name, input }) => {
+    if (name === JSON_TOOL) return []
     const called = { name: textOf(name) ?? '', arguments: JSON.stringify(input ?? {}) }
     return [{ id: textOf(toolUseId) ?? '', type: 'function' as const, function: called }]
   })
@@ -61,7 +63,7 @@ export function chatAnswerOf(body: JsonObject, about: Naming): ChatAnswer {
       {
         index: 0,
         message: {
-          content: texts.length > 0 ? texts.join('') : null,
+          content: contentOf(texts, inputs),
           refusal: null,
           ...(tool_calls.length > 0 ? { tool_calls } : {}),
           ...(reasoning.length > 0 ? { reasoning } : {}),
@@ -74,9 +76,7 @@ export function chatAnswerOf(body: JsonObject, about: Naming): ChatAnswer {
   }
 }
 
-function textIn({ text, citationsContent, toolUse }: JsonObject): string | undefined {
-  const { name, input } = objectOf(toolUse)
-  if (name === JSON_TOOL) return JSON.stringify(input ?? {})
+function textIn({ text, citationsContent }: JsonObject): string | undefined {
   if (citationsContent === undefined) return textOf(text)
   return objectsOf(objectOf(citationsContent).content)
     .map((part) => textOf(part.text) ?? '')
@@ -94,6 +94,7 @@ function thoughtIn(told: Json | undefined): Reasoning[] {
 }
 
 type Delta = ChatChunk['choices'][number]['delta']
+const spoken = (content: string): Delta[] => (content === '' ? [] : [{ content }])
 
 /** A block that is being written. Signatures and what is sealed come in pieces here, and whole in the hub. */
 type Block =
@@ -103,7 +104,7 @@ type Block =
 
 export function chatStreamOf(request: ChatRequest, about: Naming): StreamReader {
   const head = { id: about.id, created: about.now, model: request.model }
-  const blocks = new Blocks()
+  const blocks = new Blocks(answersByTool(request.model, request))
   let isStopped = false
   const chunk = (delta: Delta, more: { finish_reason?: FinishReason; stop_sequence?: string } = {}): ChatChunk => ({
     ...head,
@@ -141,6 +142,11 @@ class Blocks {
   calls = 0
   #thoughts = 0
   #open = new Map<number, Block>()
+  readonly #content: Content
+
+  constructor(isByTool: boolean) {
+    this.#content = new Content(isByTool)
+  }
 
   deltasOf(event: string | null, body: JsonObject): Delta[] {
     const at = countOf(body.contentBlockIndex)
@@ -150,7 +156,7 @@ class Blocks {
   }
 
   closeAll(): Delta[] {
-    return [...this.#open.keys()].flatMap((at) => this.#close(at))
+    return [...[...this.#open.keys()].flatMap((at) => this.#close(at)), ...spoken(this.#content.rest())]
   }
 
   #begin(at: number, called: JsonObject): Delta[] {
@@ -158,6 +164,7 @@ class Blocks {
     if (name === undefined) return []
     if (name === JSON_TOOL) {
       this.#open.set(at, { is: 'json' })
+      this.#content.begin(at)
       return []
     }
     const call = this.calls++
@@ -169,13 +176,12 @@ class Blocks {
     const input = textOf(objectOf(delta.toolUse).input)
     if (input) return this.#called(at, input)
     if (delta.reasoningContent !== undefined) return this.#thought(at, objectOf(delta.reasoningContent))
-    const text = textOf(delta.text)
-    return text ? [{ content: text }] : []
+    return spoken(this.#content.text(textOf(delta.text) ?? ''))
   }
 
   #called(at: number, input: string): Delta[] {
     const block = this.#open.get(at)
-    if (block?.is === 'json') return [{ content: input }]
+    if (block?.is === 'json') return spoken(this.#content.input(at, input))
     if (block?.is !== 'call') throw broken('Bedrock sent a piece of a call that has not begun.', 'malformed_chunk')
     block.isEmpty = false
     return [{ tool_calls: [{ index: block.call, function: { arguments: input } }] }]

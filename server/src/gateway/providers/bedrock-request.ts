@@ -3,9 +3,10 @@
  *  whoever made the model. Of Anthropic's models the adapter of Anthropic knows what they take, here as there. */
 
 import type { ChatRequest, JsonObject, Tool, ToolChoice } from '../hub.ts'
-import { JSON_TOOL, messageBodyOf } from './anthropic-request.ts'
+import { JSON_TOOL, JSON_TOOL_SAYS, toolsBeside } from './answer-tool.ts'
+import { answersByTool as claudeAnswersByTool, messageBodyOf } from './anthropic-request.ts'
 import { closedSchema } from './anthropic-schema.ts'
-import { traitsOf } from './anthropic-traits.ts'
+import { type Traits, traitsOf } from './anthropic-traits.ts'
 import { cachePointOf, conversationOf } from './bedrock-messages.ts'
 import { type Family, familyOf, jsonBy } from './bedrock-models.ts'
 import { untranslatable } from './faults.ts'
@@ -71,10 +72,14 @@ function toolSpec({ name, description, schema, strict }: Spec): JsonObject {
  *  (https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html). */
 const BY_SCHEMA = /claude-(opus-4-[56]|sonnet-4-5|haiku-4-5)/
 
-function madeForClaude(model: string, request: ChatRequest): Made {
+/** What a model of Anthropic's takes here. */
+function claudeTraitsOf(model: string): Traits {
   const traits = traitsOf(model)
-  const takesFormat = traits.takesFormat && BY_SCHEMA.test(model)
-  const { body, dropped } = messageBodyOf(model, request, { ...traits, takesFormat })
+  return { ...traits, takesFormat: traits.takesFormat && BY_SCHEMA.test(model) }
+}
+
+function madeForClaude(model: string, request: ChatRequest): Made {
+  const { body, dropped } = messageBodyOf(model, request, claudeTraitsOf(model))
   const choice = objectOf(body.tool_choice)
   // What Converse has no word for is told in Anthropic's own.
   const isOwnChoice = choice.type === 'none' || choice.disable_parallel_tool_use !== undefined
@@ -141,13 +146,14 @@ function madeFor(family: Exclude<Family, 'claude'>, request: ChatRequest): Made 
   const format = formatOf(family, request)
   if (format.is === 'lost') dropped.push('response_format')
   if (request.parallel_tool_calls === false && request.tools?.length) dropped.push('parallel_tool_calls')
-  const tooling = toolingOf(request, dropped)
   dropped.push(...Object.keys(request.others ?? {}))
+  if (format.is === 'tool') {
+    const answer = toolSpec({ name: JSON_TOOL, description: JSON_TOOL_SAYS, schema: format.schema })
+    return { ...made, tools: [...toolsBeside(request).map(plainTool), answer], toolChoice: { any: {} }, dropped }
+  }
+  const tooling = toolingOf(request, dropped)
   if (format.is === 'schema') return { ...made, ...tooling, output: textFormat(format.schema, request), dropped }
-  if (format.is !== 'tool') return { ...made, ...tooling, dropped }
-
-  const answer = toolSpec({ name: JSON_TOOL, description: 'Give the answer with this.', schema: format.schema })
-  return { ...made, tools: [...tooling.tools, answer], toolChoice: { any: {} }, dropped }
+  return { ...made, ...tooling, dropped }
 }
 
 /** Temperatures end at 1 there. OpenAI's own models take none, and nothing at which to stop. */
@@ -210,6 +216,13 @@ function formatOf(family: Exclude<Family, 'claude'>, { response_format: format, 
   // Any JSON: with tools at hand the model could no longer choose to call one of them.
   if (by === 'tool' && (schema || !tools?.length)) return { is: 'tool', schema: schema ?? { type: 'object' } }
   return { is: 'lost' }
+}
+
+/** Whether the answer is what the model calls the tool with. */
+export function answersByTool(model: string, request: ChatRequest): boolean {
+  const family = familyOf(model)
+  if (family === 'claude') return claudeAnswersByTool(request, claudeTraitsOf(model))
+  return formatOf(family, request).is === 'tool'
 }
 
 function textFormat(schema: JsonObject, { response_format: format }: ChatRequest): JsonObject {

@@ -310,6 +310,53 @@ test('what Bedrock would have to fetch, or cannot read, is refused with its plac
   assert.throws(() => sentFor(NOVA, { n: 2 }), ProviderFault)
 })
 
+test('an answer that a tool takes is that alone, and without the tool what is said is the answer', () => {
+  const response_format = { type: 'json_object' as const }
+  const event = (event: string, body: object) => ({ event, data: JSON.stringify(body) })
+  const said = { text: 'Here it is:' }
+  const called = { toolUse: { toolUseId: 't', name: 'flow_answer_in_json', input: { a: 1 } } }
+  for (const model of [NOVA, 'us.anthropic.claude-opus-4-6-v1']) {
+    assert.match(JSON.stringify(sentFor(model, { response_format }).body.toolConfig), /flow_answer_in_json/)
+    for (const [content, answer] of [
+      [[said, called, said], '{"a":1}'],
+      [[called, called], '{"a":1}'],
+      [[said], 'Here it is:'],
+    ] as const) {
+      const whole = bedrock.chat?.answer({ output: { message: { content: [...content] } } }, about)
+      assert.equal(whole?.choices[0]?.message.content, answer)
+      const pieces = content.flatMap((block, contentBlockIndex) => [
+        ...('text' in block
+          ? [event('contentBlockDelta', { contentBlockIndex, delta: block })]
+          : [
+              event('contentBlockStart', { contentBlockIndex, start: block }),
+              event('contentBlockDelta', { contentBlockIndex, delta: { toolUse: { input: '{"a":1}' } } }),
+            ]),
+        event('contentBlockStop', { contentBlockIndex }),
+      ])
+      const reader = bedrock.chat?.stream({ model, messages: hi, response_format }, about)
+      assert.ok(reader)
+      const chunks = chunksOf(reader, [...pieces, event('messageStop', { stopReason: 'tool_use' })])
+      const told = chunks.flatMap(({ choices }) => choices)
+      assert.equal(told.map(({ delta }) => delta.content ?? '').join(''), answer)
+      assert.deepEqual([told.at(-1)?.finish_reason, whole?.choices[0]?.finish_reason], ['stop', 'stop'])
+    }
+  }
+})
+
+test('beside the tool that takes the answer only those may be called that the client allows', () => {
+  const tools = ['a', 'b'].map((name) => ({ type: 'function' as const, function: { name } }))
+  const schema = { type: 'object' }
+  const response_format = { type: 'json_schema' as const, json_schema: { name: 'x', schema } }
+  const namesFor = (tool_choice: ChatRequest['tool_choice']) => {
+    const { body, dropped } = sentFor(NOVA, { tools, response_format, tool_choice })
+    assert.deepEqual(dropped, [])
+    return Object(body.toolConfig).tools.map(({ toolSpec }: { toolSpec: { name: string } }) => toolSpec.name)
+  }
+  assert.deepEqual(namesFor('auto'), ['a', 'b', 'flow_answer_in_json'])
+  assert.deepEqual(namesFor({ type: 'function', function: { name: 'b' } }), ['b', 'flow_answer_in_json'])
+  assert.deepEqual(namesFor('none'), ['flow_answer_in_json'])
+})
+
 // Signing.
 
 const plain = (url: string, method: Outgoing['method'] = 'GET', body = ''): Outgoing => ({

@@ -93,6 +93,7 @@ export type Adapter = {
   chat?: {
     request(account: Account, model: string, request: ChatRequest): Outgoing
     answer(body: JsonObject, about: Naming): ChatAnswer
+    /** `request` names the model as the provider calls it. */
     stream(request: ChatRequest, about: Naming): StreamReader
   }
   embeddings?: {

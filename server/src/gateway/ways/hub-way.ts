@@ -97,10 +97,10 @@ class ChatPassage implements Passage {
   #deltas = 0
 
   constructor(journey: Journey) {
-    const { adapter, chat, mouth, request, about } = journey
+    const { adapter, chat, mouth, stop, request, about } = journey
     this.#journey = journey
     this.#frames = adapter.framing === 'aws' ? new FrameReader() : new EventReader()
-    this.#reader = chat.stream(request, namingOf(journey))
+    this.#reader = chat.stream({ ...request, model: stop.model }, namingOf(journey))
     this.#writer = mouth.stream(request, about)
   }
 
