@@ -8,13 +8,16 @@ import { createInterface } from 'node:readline'
 import { after, test } from 'node:test'
 import { connect } from './connect.ts'
 import { DatabaseFault, DatabaseUnavailable, sql } from './db.ts'
-import { type EmbeddedOptions, openEmbedded } from './embedded.ts'
+import { type Embedded, type EmbeddedOptions, openEmbedded } from './embedded.ts'
 import { DatabaseRefused, DirectoryInUse } from './faults.ts'
 import { openDatabase } from './handles.ts'
 import { copyOfTemplate } from './testing.ts'
 
 const directories: string[] = []
-after(() => {
+const opened: Embedded[] = []
+after(async () => {
+  // Where a test has failed, its database would keep the process.
+  await Promise.all(opened.map((embedded) => embedded.close()))
   for (const directory of directories) rmSync(directory, { recursive: true, force: true })
 })
 
@@ -33,6 +36,7 @@ async function open(options: Partial<EmbeddedOptions> = {}) {
     wait_timeout_ms: 30_000,
     ...options,
   })
+  opened.push(embedded)
   return { embedded, database: openDatabase(embedded), db: openDatabase(embedded).platform }
 }
 
