@@ -146,9 +146,8 @@ export type ChatAnswer = {
   /** As the provider calls it; empty where it does not say. */
   model: string
   choices: Choice[]
+  /** Nothing but zeros: the provider did not tell it. */
   usage: Usage
-  /** The provider did not tell its usage: what stands there is a guess. */
-  is_estimated?: boolean
   system_fingerprint?: string | null
 }
 

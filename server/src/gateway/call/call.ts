@@ -21,11 +21,12 @@ import { outlineOf } from '../mouths/outline.ts'
 import type { Plane } from '../plane.ts'
 import type { CallRecord, Policy, Ticket } from '../policies/policy.ts'
 import { spansOf } from '../traces/spans.ts'
+import { type Counted, tokensOf } from '../used.ts'
 import type { Answered, Wish } from '../ways/ways.ts'
 import { type Asker, Asking } from './asking.ts'
 import { type Attempt, withTarget } from './attempt.ts'
 import { type Cached, cacheKeyOf, estimateOf, type Leading } from './cache.ts'
-import { CONTENT_BYTES_MAX, type Counted, countedOf, recordOf, usageOf } from './noting.ts'
+import { CONTENT_BYTES_MAX, countedOf, recordOf, usageOf } from './noting.ts'
 import { type Held, type Kept, keyOf } from './replays.ts'
 import { estimatesOf, type Way as Routed, wayOf } from './route.ts'
 
@@ -203,7 +204,7 @@ export class Call implements Asker, Answerer {
   }
 
   answered(attempt: Attempt, { body, usage, text_bytes }: Answered) {
-    const counted = { usage, output_tokens: Math.ceil(text_bytes / 4), isWhole: true }
+    const counted = { usage, output_tokens: tokensOf(text_bytes), isWhole: true }
     if (!this.watch || !this.wish) return this.#give(attempt, body, counted)
     this.#counted = counted
     this.#then(this.watch.answer(this.wish, body), (allowed) => this.#give(attempt, allowed, counted))

@@ -164,6 +164,42 @@ test('usage that a provider does not tell is counted here', async () => {
   assert.deepEqual((await noted()).usage.output, 100)
 })
 
+test('a client is told the usage that is billed, where its provider tells none and the format is another', async () => {
+  const { admin } = await newOrganization()
+  const { call, noted } = newPlane()
+  const script = JSON.stringify({
+    think: 'y'.repeat(40),
+    say: 'x'.repeat(400),
+    calls: [{ name: 'f', arguments: { a: 1 } }],
+    usage: null,
+  })
+  const model = 'flow/scripted'
+  for (const stream of [false, true]) {
+    for (const [path, body] of [
+      ['/messages', { model, max_tokens: 500, messages: [{ role: 'user', content: script }] }],
+      ['/responses', { model, input: script }],
+      [
+        '/completions',
+        { model, prompt: script, max_tokens: 500, ...(stream && { stream_options: { include_usage: true } }) },
+      ],
+    ] as const) {
+      const text = await (await call(admin.api_key, { ...body, stream }, {}, path)).text()
+      const { usage, is_estimated } = await noted()
+      assert.ok(is_estimated && usage.input > 0 && usage.output > 110, path)
+      const told = (name: string) =>
+        Number(
+          text
+            .matchAll(new RegExp(`"${name}":(\\d+)`, 'g'))
+            .toArray()
+            .at(-1)?.[1],
+        )
+      const [input, output] =
+        path === '/completions' ? ['prompt_tokens', 'completion_tokens'] : ['input_tokens', 'output_tokens']
+      assert.deepEqual([told(input), told(output)], [usage.input, usage.output], `${path} ${stream}`)
+    }
+  }
+})
+
 test('vectors and rankings whose provider tells no tokens are not for nothing', async () => {
   const { alice, admin } = await newOrganization()
   const { call, noted } = newPlane()

@@ -1,20 +1,14 @@
-/** What is written of a call when it is over. Where the provider has told the usage, it counts; where it has not, or the
- *  call ended in the middle, what passed is counted: four bytes are about a token. */
+/** What is written of a call when it is over. */
 
-import type { Fault, Usage } from '../hub.ts'
+import type { Fault } from '../hub.ts'
 import type { CallRecord } from '../policies/policy.ts'
 import { traceparentOf } from '../traces/tracing.ts'
+import { type Counted, nothing, type Used, usedBy } from '../used.ts'
 import type { Attempt } from './attempt.ts'
 import type { Call } from './call.ts'
 
-/** What an attempt has produced. `isWhole`: it came to its end, and what was told is all. */
-export type Counted = { usage: Partial<Usage> | undefined; output_tokens: number; isWhole: boolean }
-
-const nothing: Usage = { input: 0, cached: 0, cache_written: 0, output: 0, reasoning: 0 }
 /** Of what was asked and of what was answered. */
 export const CONTENT_BYTES_MAX = 1024 * 1024
-/** Of one call. */
-const TOKENS_MAX = 1_000_000_000
 
 export const countedOf = ({ passage }: Attempt): Omit<Counted, 'isWhole'> => ({
   usage: passage?.usage,
@@ -69,28 +63,8 @@ export function recordOf(
 /** Milliseconds to a thousandth. */
 const micro = (ms: number): number => Math.round(ms * 1000) / 1000
 
-export function usageOf({ wish }: Call, counted: Counted | undefined): Pick<CallRecord, 'usage' | 'is_estimated'> {
-  if (!counted) return { usage: nothing, is_estimated: false }
-  const { usage, output_tokens, isWhole } = counted
-  // No answer takes nothing: who tells so does not tell, as of vectors and of what is ranked.
-  const isTold = usage?.output !== undefined && usage.input !== undefined && usage.input + usage.output > 0
-  if (isWhole && isTold) return { usage: counts({ ...nothing, ...usage }), is_estimated: false }
-  const input = usage?.input || Math.ceil((wish?.outline.text_bytes ?? 0) / 4)
-  return {
-    usage: counts({ ...nothing, ...usage, input, output: Math.max(usage?.output ?? 0, output_tokens) }),
-    is_estimated: true,
-  }
-}
-
-/** Whole numbers, which a provider is not believed to send. */
-const counts = ({ input, cached, cache_written, output, reasoning }: Usage): Usage => ({
-  input: count(input),
-  cached: count(cached),
-  cache_written: count(cache_written),
-  output: count(output),
-  reasoning: count(reasoning),
-})
-const count = (tokens: number): number => Math.min(Math.max(0, Math.ceil(tokens)), TOKENS_MAX)
+export const usageOf = ({ wish }: Call, counted: Counted | undefined): Used =>
+  counted ? usedBy(counted, wish?.outline.text_bytes ?? 0) : { usage: nothing, is_estimated: false }
 
 /** As it came, unless a guardrail has changed it; what one has blocked is kept nowhere. */
 function promptKept({ asked, watch }: Call): Buffer | null {

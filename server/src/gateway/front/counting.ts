@@ -16,6 +16,7 @@ import type { Policy, Route } from '../policies/policy.ts'
 import { broken, withoutKey } from '../providers/faults.ts'
 import { type Adapter, ProviderFault } from '../providers/provider.ts'
 import { objectOf, parsed } from '../providers/read.ts'
+import { tokensOf } from '../used.ts'
 import { betasIn } from '../ways/native-way.ts'
 import { adapterOf } from '../ways/ways.ts'
 import { readJson } from './body.ts'
@@ -49,7 +50,7 @@ export async function countTokens(plane: Plane, asked: Asked, pass: Pass): Promi
 
   // How much may be written is no part of the question.
   const read = chatMouths.messages?.read({ ...body, max_tokens: Number.MAX_SAFE_INTEGER })
-  const input_tokens = Math.ceil(text_bytes / 4) + IMAGE_TOKENS * imagesIn(read)
+  const input_tokens = tokensOf(text_bytes) + IMAGE_TOKENS * imagesIn(read)
   return { input_tokens, headers: { ...headers, 'x-flow-estimated': 'true' } }
 }
 

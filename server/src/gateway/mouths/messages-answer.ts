@@ -4,6 +4,7 @@
 import { parsedExactly } from '../exact.ts'
 import type { ChatAnswer, ChatRequest, Choice, FinishReason, JsonObject, ToolCall } from '../hub.ts'
 import { broken } from '../providers/faults.ts'
+import { nothing } from '../used.ts'
 import { usageInMessages } from './anthropic.ts'
 import { thoughtBlocks } from './anthropic-thoughts.ts'
 import { isObject } from './checks.ts'
@@ -32,8 +33,6 @@ const messageOf = (about: About, content: JsonObject[]): JsonObject => ({
   container: null,
   diagnostics: null,
 })
-
-const nothing = { input: 0, cached: 0, cache_written: 0, output: 0, reasoning: 0 }
 
 /** How a stream begins: the tokens are told at its end, which is when they are known. */
 export const beginningOf = (about: About): JsonObject => ({

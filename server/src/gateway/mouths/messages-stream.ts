@@ -3,6 +3,7 @@
  *  end. */
 
 import type { ChatChunk, Fault, FinishReason, JsonObject, Usage } from '../hub.ts'
+import { nothing } from '../used.ts'
 import { eventNamed, faultInAnthropic, usageInMessages } from './anthropic.ts'
 import { packed, signedBy } from './anthropic-thoughts.ts'
 import { beginningOf, callBlock, endOf } from './messages-answer.ts'
@@ -21,8 +22,6 @@ type Block = {
   /** Of a call: its input so far, to know whether it is whole. */
   input?: string
 }
-
-const none: Usage = { input: 0, cached: 0, cache_written: 0, output: 0, reasoning: 0 }
 
 export const streamMessages = (about: About): StreamWriter => new Writer(about)
 
@@ -65,7 +64,7 @@ class Writer implements StreamWriter {
     for (const block of this.#waiting.values()) rest += this.#start(block) + this.#stop()
     const said = { hasRefused: this.#hasRefused, hasCalled: this.#called.size > 0 }
     const delta = { ...endOf(this.#finish, said), container: null }
-    const last = eventNamed('message_delta', { delta, usage: usageInMessages(this.#usage ?? none) })
+    const last = eventNamed('message_delta', { delta, usage: usageInMessages(this.#usage ?? nothing) })
 
     return begun + rest + last + eventNamed('message_stop', {})
   }

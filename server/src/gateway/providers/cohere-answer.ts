@@ -13,6 +13,7 @@ import type {
   ToolCall,
   Usage,
 } from '../hub.ts'
+import { nothing } from '../used.ts'
 import { PLAN, THOUGHT } from './cohere-request.ts'
 import { broken, interrupted } from './faults.ts'
 import type { Naming, StreamReader } from './provider.ts'
@@ -74,7 +75,6 @@ export function chatAnswerOf(body: JsonObject, about: Naming): ChatAnswer {
     const called = { name: textOf(name) ?? '', arguments: argumentsOf(given) }
     return { id: textOf(call.id) ?? `call_${about.id}_${i}`, type: 'function', function: called }
   })
-  const usage = usageOf(body.usage)
   return {
     id: textOf(body.id) ?? about.id,
     created: about.now,
@@ -92,15 +92,9 @@ export function chatAnswerOf(body: JsonObject, about: Naming): ChatAnswer {
         logprobs: logprobsOf(objectsOf(body.logprobs)),
       },
     ],
-    ...(usage ? { usage } : { usage: guessed(texts.join('')), is_estimated: true }),
+    usage: usageOf(body.usage) ?? nothing,
   }
 }
-
-/** A token is about four bytes. */
-const guessed = (text: string): Usage => ({
-  ...{ input: 0, cached: 0, cache_written: 0, reasoning: 0 },
-  output: Math.ceil(Buffer.byteLength(text) / 4),
-})
 
 type Delta = ChatChunk['choices'][number]['delta']
 

@@ -16,6 +16,7 @@ import type {
   ToolCall,
   Usage,
 } from '../hub.ts'
+import { nothing } from '../used.ts'
 import { broken, interrupted } from './faults.ts'
 import { faultIn } from './openai-fault.ts'
 import { sealed } from './openai-request.ts'
@@ -112,26 +113,14 @@ export function chatAnswerOf(body: JsonObject, about: Naming): ChatAnswer {
   if (fault) throw new ProviderFault(fault)
   const choices = objectsOf(body.choices).map((choice, at) => choiceOf(choice, at, about))
   if (choices.length === 0) throw broken('The provider answered without a choice.', 'upstream_malformed')
-  const usage = usageOf(body.usage)
   return {
     id: textOf(body.id) ?? about.id,
     created: numberOf(body.created) ?? about.now,
     model: textOf(body.model) ?? '',
     choices,
-    ...(usage ? { usage } : { usage: guessed(choices), is_estimated: true }),
+    usage: usageOf(body.usage) ?? nothing,
     ...(textOf(body.system_fingerprint) ? { system_fingerprint: textOf(body.system_fingerprint) ?? null } : {}),
   }
-}
-
-/** A token is about four bytes. */
-function guessed(choices: Choice[]): Usage {
-  const texts = choices.flatMap(({ message: { content, reasoning = [], tool_calls = [] } }) => [
-    content ?? '',
-    ...reasoning.map(({ text }) => text),
-    ...tool_calls.map((call) => call.function.name + call.function.arguments),
-  ])
-  const output = Math.ceil(Buffer.byteLength(texts.join('')) / 4)
-  return { input: 0, cached: 0, cache_written: 0, output, reasoning: 0 }
 }
 
 function choiceOf(choice: JsonObject, at: number, about: Naming): Choice {

@@ -146,10 +146,10 @@ test('thoughts go to nobody who refuses them, nor do those that another provider
   assert.deepEqual(told(at(VLLM)), { role: 'assistant', content: 'x', reasoning_content: 'a' })
 })
 
-test('an answer that does not tell its usage is counted, and says so', () => {
+test('an answer that does not tell its usage has used nothing yet', () => {
   const choices = [{ index: 0, message: { role: 'assistant', content: '12345678' }, finish_reason: 'stop' }]
   const answer = openai.chat?.answer({ choices }, about)
-  assert.deepEqual([answer?.is_estimated, answer?.usage.output], [true, 2])
+  assert.deepEqual(answer?.usage, { input: 0, cached: 0, cache_written: 0, output: 0, reasoning: 0 })
 })
 
 test('images in a tool’s result are shown by the user, behind all results', () => {

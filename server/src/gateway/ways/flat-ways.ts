@@ -5,12 +5,13 @@ import type { Stop } from '../call/route.ts'
 import type { EmbeddingsAnswer, EmbeddingsRequest, Usage } from '../hub.ts'
 import type { EmbeddingsMouth, RerankMouth } from '../mouths/mouth.ts'
 import type { Adapter } from '../providers/provider.ts'
+import { tokensOf } from '../used.ts'
 import { objectIn, readable } from './hub-way.ts'
 import type { Way, Wish } from './ways.ts'
 
 /** What the client is told. Gemini tells no tokens of vectors, Cohere none of what it ranks: four bytes are about one. */
 const toldOf = (usage: Usage, { outline }: Wish): Usage =>
-  usage.input > 0 ? usage : { ...usage, input: Math.ceil(outline.text_bytes / 4) }
+  usage.input > 0 ? usage : { ...usage, input: tokensOf(outline.text_bytes) }
 
 const aboutOf = (wish: Wish) => ({ id: wish.id, model: wish.outline.model, created: wish.created })
 

@@ -7,6 +7,7 @@ import type { ChatChunk, ChatRequest, Fault, JsonObject, Usage } from '../hub.ts
 import type { About, ChatMouth, StreamWriter } from '../mouths/mouth.ts'
 import { broken } from '../providers/faults.ts'
 import { type Adapter, ProviderFault, type StreamReader } from '../providers/provider.ts'
+import { type Counted, tokensOf, usedBy } from '../used.ts'
 import { BadFrame, FrameReader } from './aws-frames.ts'
 import { EventReader, EventTooLong } from './sse.ts'
 import type { Answered, Passage, Way, Wish } from './ways.ts'
@@ -58,13 +59,17 @@ function answerOf(journey: Journey, bytes: Buffer): Answered {
   const answer = readable(stop, () => chat.answer(objectIn(stop, bytes), namingOf(journey)))
   let text_bytes = 0
   for (const { message } of answer.choices) {
-    text_bytes += Buffer.byteLength(message.content ?? '')
+    text_bytes += Buffer.byteLength(message.content ?? '') + Buffer.byteLength(message.refusal ?? '')
     for (const call of message.tool_calls ?? []) text_bytes += Buffer.byteLength(call.function.arguments)
     for (const block of message.reasoning ?? []) text_bytes += Buffer.byteLength(block.text)
   }
-  const usage = answer.is_estimated ? undefined : answer.usage
-  return { body: JSON.stringify(mouth.answer(answer, request, about)), usage, text_bytes }
+  const told = usedIn(journey, { usage: answer.usage, output_tokens: tokensOf(text_bytes), isWhole: true })
+  const body = JSON.stringify(mouth.answer({ ...answer, usage: told.usage }, request, about))
+  return { body, usage: answer.usage, text_bytes }
 }
+
+/** The client is told what is billed, whether its provider tells it or not. */
+const usedIn = ({ wish }: Journey, counted: Counted) => usedBy(counted, wish.outline.text_bytes)
 
 /** The answer as JSON. */
 export function objectIn(stop: Stop, bytes: Buffer): JsonObject {
@@ -109,7 +114,7 @@ class ChatPassage implements Passage {
   }
 
   get output_tokens(): number {
-    return Math.max(this.#deltas, Math.ceil(this.#text_bytes / 4))
+    return Math.max(this.#deltas, tokensOf(this.#text_bytes))
   }
 
   push(chunk: Buffer): string {
@@ -129,7 +134,11 @@ class ChatPassage implements Passage {
 
   end(): string {
     const text = this.#write(this.#reader.end())
-    return text + this.#writer.end()
+    const { usage, output_tokens } = this
+    const used = usedIn(this.#journey, { usage, output_tokens, isWhole: true })
+    if (!used.is_estimated) return text + this.#writer.end()
+    const { id, created, model } = this.#journey.about
+    return text + this.#writer.chunk({ id, created, model, choices: [], usage: used.usage }) + this.#writer.end()
   }
 
   fail(fault: Fault): string {

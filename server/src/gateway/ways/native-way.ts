@@ -9,6 +9,7 @@ import type { Fault, Json, JsonObject, MouthName, Usage } from '../hub.ts'
 import { broken, interrupted } from '../providers/faults.ts'
 import type { Native, Outgoing, StreamPiece } from '../providers/provider.ts'
 import { listOf, objectOf, parsed } from '../providers/read.ts'
+import { tokensOf } from '../used.ts'
 import { CallNumbers } from './call-numbers.ts'
 import { isPlain, textIn, writtenIn } from './look.ts'
 import { EventCutter, EventReader, EventTooLong, eventsOf } from './sse.ts'
@@ -166,7 +167,7 @@ class NativePassage implements Passage {
 
   /** A delta is a token at least, and four bytes are about one. */
   get output_tokens(): number {
-    return Math.max(this.#deltas, Math.ceil(this.#text_bytes / 4))
+    return Math.max(this.#deltas, tokensOf(this.#text_bytes))
   }
 
   push(chunk: Buffer): Buffer {
