@@ -1,6 +1,6 @@
 /** Answers that are given again: to the very same request, in the same workspace, for as long as its route or the
  *  request itself says. Of calls that do not stream and come at once, one is asked and the others wait for its answer;
- *  if it fails, each goes its own way.
+ *  if it fails, each goes its own way, and if its client goes away, the next one is asked for the others.
  *
  *  The answers are in the memory of this process: another one asks for itself. Nothing is cached that failed. */
 
@@ -10,7 +10,7 @@ import type { Headers } from '../front/exchange.ts'
 import type { Pass } from '../front/sign-in.ts'
 import type { Usage } from '../hub.ts'
 import { refuse } from '../mouths/refuse.ts'
-import type { CallRecord, Estimate, Policy } from '../policies/policy.ts'
+import type { CallRecord, Estimate, Policy, Route } from '../policies/policy.ts'
 import { betasIn } from '../ways/native-way.ts'
 import type { Wish } from '../ways/ways.ts'
 
@@ -24,7 +24,13 @@ export type Cached = {
   findings: CallRecord['findings']
 }
 /** The call that is asked for itself and for those who wait. */
-export type Leading = { store(answer: Cached): void; giveUp(): void }
+export type Leading = {
+  store(answer: Cached): void
+  /** There is no answer for those who wait: each asks for itself. */
+  giveUp(): void
+  /** It was asked to the end by nobody: one of those who wait takes the lead. */
+  leave(): void
+}
 
 export type Cache = {
   /** The answer, or the lead. A promise when another call is being answered. */
@@ -46,22 +52,22 @@ export const CACHED_ANSWER_BYTES_MAX = 1024 * 1024
 const SECONDS_MAX = 2_592_000
 
 /** Under which name the answer is kept, if it is to be kept at all: by `x-flow-cache-seconds` (0: not) or the route.
- *  What other guardrails have let pass has another name: `guardrails` is the digest of these. So has what is asked of the
- *  provider by headers. */
+ *  What other guardrails have let pass has another name: `guardrails` is the digest of these. So has what is asked of
+ *  other targets, and what is asked of the provider by headers. */
 export function cacheKeyOf(
   { caller }: Pass,
   policy: Policy,
   wish: Wish,
   body: Buffer,
-  route_seconds: number | null,
+  route: Pick<Route, 'cache_seconds' | 'targets'>,
   guardrails = '',
 ): CacheKey | undefined {
-  const seconds = secondsOf(wish.headers['x-flow-cache-seconds']) ?? route_seconds
+  const seconds = secondsOf(wish.headers['x-flow-cache-seconds']) ?? route.cache_seconds
   if (!seconds) return undefined
   const { organization_id, workspace_id } = caller
-  const betas = JSON.stringify(betasIn(wish.headers))
+  const asked = JSON.stringify([route.targets.map(({ provider, model }) => [provider, model]), betasIn(wish.headers)])
   const name = createHash('sha256')
-    .update(`${organization_id} ${workspace_id} ${policy.cache_epoch} ${wish.mouth} ${guardrails} ${betas}\n`)
+    .update(`${organization_id} ${workspace_id} ${policy.cache_epoch} ${wish.mouth} ${guardrails} ${asked}\n`)
     .update(body)
     .digest('base64url')
   return { name, seconds, mayWait: !wish.outline.stream }
@@ -79,30 +85,34 @@ export function createCache(): Cache {
     maxEntrySize: CACHED_ANSWER_BYTES_MAX,
     sizeCalculation: ({ body }) => body.length + 1_000,
   })
-  const underway = new Map<string, Promise<Cached | undefined>>()
+  const underway = new Map<string, Promise<Cached | 'none' | 'left'>>()
 
   const lead = ({ name, seconds, mayWait }: CacheKey): Leading => {
-    const { promise, resolve } = Promise.withResolvers<Cached | undefined>()
+    const { promise, resolve } = Promise.withResolvers<Cached | 'none' | 'left'>()
     const isAlone = mayWait && !underway.has(name)
     if (isAlone) underway.set(name, promise)
-    const done = (answer?: Cached) => {
+    const done = (end: Cached | 'none' | 'left') => {
       if (isAlone) underway.delete(name)
-      resolve(answer)
+      resolve(end)
     }
     return {
       store(answer) {
         kept.set(name, answer, { ttl: seconds * 1000 })
         done(answer)
       },
-      giveUp: () => done(),
+      giveUp: () => done('none'),
+      leave: () => done('left'),
     }
   }
-  return {
-    find(key) {
-      const known = kept.get(key.name)
-      if (known) return known
-      const waited = key.mayWait ? underway.get(key.name) : undefined
-      return waited ? waited.then((answer) => answer ?? lead(key)) : lead(key)
-    },
+  const find = (key: CacheKey): ReturnType<Cache['find']> => {
+    const known = kept.get(key.name)
+    if (known) return known
+    const waited = key.mayWait ? underway.get(key.name) : undefined
+    if (!waited) return lead(key)
+    return waited.then((end) => {
+      if (end === 'left') return find(key)
+      return end === 'none' ? lead(key) : end
+    })
   }
+  return { find }
 }

@@ -15,9 +15,9 @@ import type { Pass } from '../front/sign-in.ts'
 import { faultBody, faultHeaders, withId } from '../front/speaking.ts'
 import { Blocked } from '../guardrails/findings.ts'
 import { Watch } from '../guardrails/watch.ts'
-import type { Fault, JsonObject, MouthName } from '../hub.ts'
+import type { Fault, JsonObject, MouthName, Usage } from '../hub.ts'
 import { Refusal } from '../mouths/mouth.ts'
-import { outlineOf } from '../mouths/outline.ts'
+import { mostOfEach, outlineOf } from '../mouths/outline.ts'
 import type { Plane } from '../plane.ts'
 import type { CallRecord, Policy, Ticket } from '../policies/policy.ts'
 import { spansOf } from '../traces/spans.ts'
@@ -67,6 +67,7 @@ export class Call implements Asker, Answerer {
   /** What was used was not told, and is counted by what passed. */
   #isEstimated = false
   #told_length = 0
+  #output_tokens_max: number | null = null
   #isBeingAdmitted = false
   #hasBegun = false
   #isOver = false
@@ -155,13 +156,13 @@ export class Call implements Asker, Answerer {
   /** Whether it was answered before. */
   #find(pass: Pass, wish: Wish, policy: Policy, routed: Routed) {
     const { body } = this.asked
-    const key = cacheKeyOf(pass, policy, wish, body, routed.route.cache_seconds, this.watch?.digest)
+    const key = cacheKeyOf(pass, policy, wish, body, routed.route, this.watch?.digest)
     if (!key) return this.#admit(pass, wish, policy, routed)
     this.#then(this.#plane.cache.find(key), (found) => {
       if ('body' in found) this.cached = found
       else this.#leading = found
       // The client went away while it waited for the answer of another.
-      if (this.#isOver) return this.#leading?.giveUp()
+      if (this.#isOver) return this.#leading?.leave()
       this.#admit(pass, wish, policy, routed)
     })
   }
@@ -178,6 +179,7 @@ export class Call implements Asker, Answerer {
       // The client went away while its leave was being fetched.
       if (this.#isOver) return this.#settle('aborted', 499, null)
       this.#headers = ticket.headers
+      this.#output_tokens_max = ticket.output_tokens_max
       if (this.cached) return this.#recall(this.cached)
       this.#unfollow = pass.follow(this.#cutOff)
       this.#leave = this.#plane.running.join(this.#stop)
@@ -265,10 +267,20 @@ export class Call implements Asker, Answerer {
     const { provider, model } = attempt.errand.stop
     const attempts = this.asking?.attempts.length ?? 0
     const headers = withTarget({ 'content-type': kindOf(this) }, attempt, attempts)
-    const { usage } = usageOf(this, counted)
+    const { usage, is_estimated } = usageOf(this, counted)
+    if (this.#mayBeCut(usage, is_estimated)) return this.#leading.giveUp()
     const findings = (this.watch?.findings.all ?? []).filter(({ side }) => side === 'output')
     this.#leading.store({ headers, body, provider: provider.name, model, usage, findings })
     this.#leading = undefined
+  }
+
+  /** By what its caller may still use, where another one may use more. */
+  #mayBeCut({ output }: Usage, is_estimated: boolean): boolean {
+    if (!this.wish || this.#output_tokens_max === null) return false
+    const { outline } = this.wish
+    const most = mostOfEach(outline, this.#output_tokens_max)
+    const isBound = outline.output_tokens_max === null || outline.output_tokens_max > most
+    return isBound && (is_estimated || output >= most)
   }
 
   /** It may not go on: its key was revoked, or nobody pays for more. */
@@ -316,7 +328,8 @@ export class Call implements Asker, Answerer {
     this.#leave()
     if (status !== 'completed') {
       this.#freed = this.#held?.letGo()
-      this.#leading?.giveUp()
+      if (status === 'failed') this.#leading?.giveUp()
+      else this.#leading?.leave()
     }
     this.#plane.noted(this.mouth, http_status, (performance.now() - this.asked.began) / 1000)
     const ticket = this.#ticket

@@ -322,9 +322,10 @@ test('an idempotency key gives the same answer, once', async () => {
   const slow = scripted({ say: 'slow', delay_ms: 200 })
   const [one, two] = [once(slow, 'b'), pause(80).then(() => once(slow, 'b'))]
   assert.deepEqual([(await one).status, (await two).status], [200, 409])
+  assert.equal((await two).headers.get('retry-after'), '5')
 })
 
-test('a call that takes half an hour holds its idempotency key', async (t) => {
+test('a long call holds its idempotency key, and one whose process has ended does not', async (t) => {
   const { alice, admin, organization_id } = await newOrganization()
   const upstream = await openUpstream((response, got) => {
     if (upstream.got.length > 1) says('Twice?')(response, got)
@@ -343,13 +344,15 @@ test('a call that takes half an hour holds its idempotency key', async (t) => {
   const db = platform.database.of(organization_id)
   const heldAt = () => db.one<{ at: string }>(sql`select created_at as at from idempotency_keys where key = 'long'`)
   for (let i = 0; i < 6; i += 1) {
-    clock.advance(300)
+    clock.advance(20)
     const now = clock.now().toISOString()
-    t.mock.timers.tick(300_000)
+    t.mock.timers.tick(20_000)
     while ((await heldAt()).at < now) await pause(5)
   }
   assert.equal((await once()).status, 409)
   assert.equal(upstream.got.length, 1)
+  clock.advance(101)
+  assert.match(await (await once()).text(), /Twice\?/)
   leaving.abort()
   await first
 })
@@ -550,6 +553,69 @@ test('an answer that failed is kept for nobody, and those who waited ask for the
   const kept = { headers: { 'x-flow-cache-seconds': '60' } }
   const statuses = await Promise.all([1, 2, 3].map(ask))
   assert.deepEqual(statuses, [400, 200, 200])
+})
+
+test('of those who wait one is asked for the others when the first one’s client goes away', async () => {
+  const { alice, admin } = await newOrganization()
+  const upstream = await openUpstream(async (response, got) => {
+    if (upstream.got.length === 1) return undefined
+    await pause(30)
+    return says(`answer ${upstream.got.length}`)(response, got)
+  })
+  await alice.gateway.providers.create({ name: 'one', kind: 'openai', base_url: upstream.base_url, skip_test: true })
+  const { call, unadmitted } = newPlane()
+  const ask = (more: RequestInit = {}) =>
+    call(admin.api_key, say('x', { model: 'one/m' }), { headers: { 'x-flow-cache-seconds': '60' }, ...more })
+  const leaver = new AbortController()
+  const first = ask({ signal: leaver.signal })
+  while (upstream.got.length === 0) await pause(5)
+  const others = Promise.all([1, 2, 3, 4].map(() => ask()))
+  await pause(50)
+  leaver.abort()
+  await assert.rejects(first)
+
+  const states = (await others).map(({ headers }) => headers.get('x-flow-cache'))
+  assert.deepEqual(states.sort(), ['hit', 'hit', 'hit', 'miss'])
+  assert.deepEqual([upstream.got.length, unadmitted.length], [2, 0])
+})
+
+test('an answer that may have been cut by what its caller may still use is given to nobody else', async () => {
+  const { alice, admin } = await newOrganization()
+  const upstream = await openUpstream(says('Hello.'))
+  await alice.gateway.providers.create({ name: 'one', kind: 'openai', base_url: upstream.base_url, skip_test: true })
+  // The answer has three tokens.
+  for (const [output_tokens_max, asked, state] of [
+    [3, {}, 'miss'],
+    [3, { max_tokens: 3 }, 'hit'],
+    [4, {}, 'hit'],
+    [4, { n: 2 }, 'miss'],
+    [null, {}, 'hit'],
+  ] as const) {
+    const { call } = newPlane({ output_tokens_max })
+    const body = say('x', { model: 'one/m', ...asked })
+    const ask = () => call(admin.api_key, body, { headers: { 'x-flow-cache-seconds': '60' } })
+    await (await ask()).text()
+    assert.equal((await ask()).headers.get('x-flow-cache'), state, JSON.stringify([output_tokens_max, asked]))
+  }
+})
+
+test('a route that leads elsewhere gives no answer of where it led before', async () => {
+  const { alice, admin } = await newOrganization()
+  const targets = []
+  for (const name of ['one', 'two']) {
+    const { base_url } = await openUpstream(says(`This is ${name}.`))
+    await alice.gateway.providers.create({ name, kind: 'openai', base_url, skip_test: true })
+    targets.push({ provider: name, model: 'm' })
+  }
+  const [one, two] = targets
+  const { id: route_id } = await alice.gateway.routes.create({
+    ...{ name: 'kept', targets: [one ?? assert.fail()], cache_seconds: 60 },
+  })
+  const { call } = newPlane()
+  const ask = async () => (await call(admin.api_key, say('x', { model: 'kept' }))).text()
+  assert.match(await ask(), /This is one/)
+  await alice.gateway.routes.update({ route_id, targets: [two ?? assert.fail()] })
+  assert.match(await ask(), /This is two/)
 })
 
 test('whoever went away while another’s answer was awaited is written once, and is admitted nowhere', async () => {

@@ -9,6 +9,7 @@ import type { Platform } from '../../context.ts'
 import { type Db, sql } from '../../db/db.ts'
 import type { Asked, Headers } from '../front/exchange.ts'
 import type { Pass } from '../front/sign-in.ts'
+import type { Fault } from '../hub.ts'
 import { Refusal } from '../mouths/mouth.ts'
 
 /** An answer given before. */
@@ -22,10 +23,14 @@ export type Replays = {
 }
 
 /** A call under way says so often enough that its key is not taken for that of a process which ended. */
-const TOUCHED_MS = 5 * 60_000
+const TOUCHED_MS = 20_000
+/** Four times it may fail to, such as while the database is away. */
+const ABANDONED_SECONDS = 100
+/** Seconds after which a client may ask again. */
+const AGAIN_SECONDS = 5
 export const KEPT_BYTES_MAX = 8 * 1024 * 1024
-const wrongKey = (status: number, code: string, message: string) =>
-  new Refusal({ status, type: 'invalid_request_error', code, message, param: 'Idempotency-Key' })
+const wrongKey = (status: number, code: string, message: string, more: Partial<Fault> = {}) =>
+  new Refusal({ status, type: 'invalid_request_error', code, message, param: 'Idempotency-Key', ...more })
 
 /** The key that the client sent. */
 export function keyOf({ headers }: Asked): string | undefined {
@@ -49,7 +54,8 @@ export function createReplays(platform: Pick<Platform, 'database' | 'seal' | 'cl
         throw wrongKey(422, 'VALIDATION_ERROR', 'This key was used for a different request. Use a new one.')
       }
       if (other?.answer === '') {
-        throw wrongKey(409, 'CONFLICT', 'A request with this idempotency key is still running. Ask again shortly.')
+        const message = 'A request with this idempotency key is still running. Ask again shortly.'
+        throw wrongKey(409, 'CONFLICT', message, { retry_after_seconds: AGAIN_SECONDS })
       }
       if (other) return JSON.parse(seal.open(other.answer, name).toString()) as Kept
 
@@ -86,7 +92,7 @@ async function take(db: Db, row: Row, now: string): Promise<{ request_hash: stri
       on conflict (organization_id, actor_id, key) do update
       set request_hash = excluded.request_hash, answer = '', created_at = excluded.created_at
       where k.created_at < ${now}::timestamptz - interval '24 hours'
-        or (k.answer = '' and k.created_at < ${now}::timestamptz - interval '15 minutes')`)
+        or (k.answer = '' and k.created_at < ${now}::timestamptz - make_interval(secs => ${ABANDONED_SECONDS}))`)
     if (taken > 0) return undefined
     return tx.one<{ request_hash: string; answer: string }>(sql`
       select request_hash, answer from idempotency_keys

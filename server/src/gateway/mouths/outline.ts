@@ -21,6 +21,10 @@ export type Outline = {
   text_bytes: number
 }
 
+/** How long one answer may be where all of them together may be so long. */
+export const mostOfEach = ({ n }: Pick<Outline, 'n'>, output_tokens_max: number): number =>
+  Math.max(1, Math.floor(output_tokens_max / n))
+
 /** Of a document's depth: deeper ones are refused, since nobody writes them and every reader would recurse. */
 export const DEPTH_MAX = 64
 export const CHOICES_MAX = 128

@@ -6,6 +6,7 @@ import type { Stop } from '../call/route.ts'
 import { parsedExactly } from '../exact.ts'
 import { failEvent } from '../front/speaking.ts'
 import type { Fault, Json, JsonObject, MouthName, Usage } from '../hub.ts'
+import { mostOfEach } from '../mouths/outline.ts'
 import { broken, interrupted } from '../providers/faults.ts'
 import type { Native, Outgoing, StreamPiece } from '../providers/provider.ts'
 import { listOf, objectOf, parsed } from '../providers/read.ts'
@@ -58,7 +59,7 @@ function bounded({ mouth, body, outline }: Wish, output_tokens_max: number | nul
   if (!names) return body
   const { output_tokens_max: asked } = outline
   const said = names.filter((name) => typeof body[name] === 'number')
-  const most = output_tokens_max === null ? null : Math.max(1, Math.floor(output_tokens_max / outline.n))
+  const most = output_tokens_max === null ? null : mostOfEach(outline, output_tokens_max)
   if (most === null || (asked !== null && asked <= most)) {
     // What counts where nothing is said is said: hosts differ in it, and others of them write without an end.
     return mouth === 'completions' && asked !== null && said.length === 0 ? { ...body, max_tokens: asked } : body
