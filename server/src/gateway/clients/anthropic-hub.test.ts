@@ -60,6 +60,34 @@ test('a request is told in OpenAI’s words, and what it has no word for is name
   assert.equal(upstream.got.at(-1)?.headers.authorization, 'Bearer gpt-secret')
 })
 
+test('what could not be told is named in Anthropic’s words, and once', async () => {
+  upstream.answer(says('Fine.'))
+  const cache_control = { type: 'ephemeral' as const }
+  const document = {
+    type: 'document' as const,
+    source: { type: 'text' as const, media_type: 'text/plain' as const, data: 'It rains.' },
+    citations: { enabled: true },
+    cache_control,
+  }
+  const dropped = async (more: Partial<Anthropic.MessageCreateParamsNonStreaming>) => {
+    const { response } = await client.messages
+      .create({ ...ask('gpt/gpt-4o'), max_tokens: 2_000, ...more })
+      .withResponse()
+    return response.headers.get('x-flow-dropped')
+  }
+  assert.equal(await dropped({ thinking: { type: 'enabled', budget_tokens: 1_024 } }), 'thinking')
+  assert.equal(await dropped({ output_config: { effort: 'low' } }), null)
+  assert.equal(await dropped({ thinking: { type: 'disabled' } }), null)
+  assert.equal(
+    await dropped({
+      system: [{ type: 'text', text: 'Be brief.', cache_control }],
+      messages: [{ role: 'user', content: [document, { type: 'text', text: 'Is it wet?', cache_control }] }],
+      service_tier: 'auto',
+    }),
+    'service_tier, system[].cache_control, messages[].content[].cache_control, messages[].content[].citations',
+  )
+})
+
 test('images, calls and results reach OpenAI’s models', async () => {
   upstream.answer(says('Fine.'))
   const image = {

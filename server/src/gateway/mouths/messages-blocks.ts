@@ -212,30 +212,36 @@ function documentOf(block: JsonObject, at: string): UserPart[] {
   const source = sourceOf(block, at)
   const where = `${at}.source`
   const title = textAt(block, 'title', at)
-  const head = [title, textAt(block, 'context', at)].filter(Boolean).map((line) => `${line}\n\n`)
+  const context = textAt(block, 'context', at)
+  const head = [title, context].filter(Boolean).map((line) => `${line}\n\n`)
   const mark = markIn(block, at)
-  const file = (more: { file_data: string } | { file_id: string }): UserPart => ({
-    type: 'file',
-    file: { ...(title && { filename: title }), ...more },
-    ...mark,
-  })
+  const file = (more: { file_data: string } | { file_id: string }): UserPart[] => [
+    ...(context ? [{ type: 'text' as const, text: context }] : []),
+    { type: 'file', file: { ...(title && { filename: title }), ...more }, ...mark },
+  ]
   switch (wordAt(source, 'type', DOCUMENTS, where)) {
     case 'url':
-      return [file({ file_data: addressAt(source, 'url', where) })]
+      return file({ file_data: addressAt(source, 'url', where) })
     case 'file':
-      return [file({ file_id: requiredText(source, 'file_id', where) })]
+      return file({ file_id: requiredText(source, 'file_id', where) })
     case 'text':
       return [{ type: 'text', text: head.join('') + requiredText(source, 'data', where), ...mark }]
     case 'content': {
       const parts = contentOf(source.content, `${where}.content`)
       const titled: UserPart[] = head.length > 0 ? [{ type: 'text', text: head.join('') }] : []
-      return [...titled, ...parts]
+      return [...titled, ...marked(parts, mark)]
     }
     default: {
       const type = requiredText(source, 'media_type', where)
-      return [file({ file_data: `data:${type};base64,${requiredText(source, 'data', where)}` })]
+      return file({ file_data: `data:${type};base64,${requiredText(source, 'data', where)}` })
     }
   }
+}
+
+/** The same, with the mark at the last of them: up to there it may be cached. */
+function marked(parts: (TextPart | ImagePart)[], mark: CacheMark): (TextPart | ImagePart)[] {
+  const last = parts.at(-1)
+  return last && mark.cache_control ? [...parts.slice(0, -1), { ...last, ...mark }] : parts
 }
 
 function contentOf(content: Json | undefined, at: string): (TextPart | ImagePart)[] {
@@ -268,7 +274,9 @@ function foundOf(block: JsonObject, at: string): TextPart {
 
 function resultOf(block: JsonObject, at: string): Message {
   const { content } = block
-  const told = typeof content === 'string' ? content : contentOf(content ?? '', `${at}.content`)
+  const mark = markIn(block, at)
+  const isPlain = typeof content === 'string' && !mark.cache_control
+  const told = isPlain ? content : marked(contentOf(content ?? '', `${at}.content`), mark)
   const isError = flagAt(block, 'is_error', at)
   const tool_call_id = requiredText(block, 'tool_use_id', at)
 

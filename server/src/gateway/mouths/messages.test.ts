@@ -266,6 +266,31 @@ test('images, documents and findings are read as what other providers understand
   ])
 })
 
+test('the context of a file is told beside it, and marks of blocks stand at the end of what they have in them', () => {
+  const mark = { cache_control: { type: 'ephemeral' } }
+  const pdf = { type: 'base64', media_type: 'application/pdf', data: 'JVBERi0=' }
+  const text = (text: string) => ({ type: 'text', text })
+  const [, called, first, second, last] = turns(
+    { role: 'user', content: 'Hi' },
+    { role: 'assistant', content: ['t1', 't2'].map((id) => ({ type: 'tool_use', id, name: 'look', input: {} })) },
+    user(
+      { type: 'tool_result', tool_use_id: 't1', content: 'rain', ...mark },
+      { type: 'tool_result', tool_use_id: 't2', content: [text('a'), text('b')], ...mark },
+      { type: 'document', context: 'Of 2024.', source: pdf },
+      { type: 'document', source: { type: 'content', content: [text('One.'), text('Two.')] }, ...mark },
+    ),
+  )
+  assert.equal(called?.role, 'assistant')
+  assert.deepEqual(first?.content, [{ ...text('rain'), ...mark }])
+  assert.deepEqual(second?.content, [text('a'), { ...text('b'), ...mark }])
+  assert.deepEqual(last?.content, [
+    text('Of 2024.'),
+    { type: 'file', file: { file_data: 'data:application/pdf;base64,JVBERi0=' } },
+    text('One.'),
+    { ...text('Two.'), ...mark },
+  ])
+})
+
 test('thinking is an effort or a number of tokens', () => {
   const wish = (over: JsonObject) => {
     const { reasoning_effort, reasoning_tokens } = read(over)

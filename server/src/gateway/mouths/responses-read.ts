@@ -73,8 +73,8 @@ export function readResponse(body: JsonObject): ChatRequest {
   put(request, 'reasoning_effort', wordAt(objectAt(body, 'reasoning') ?? {}, 'effort', EFFORTS, 'reasoning'))
   put(request, 'user', textAt(body, 'user') ?? textAt(body, 'safety_identifier'))
   put(request, 'metadata', metadataAt(body))
-  const others = { ...othersOf(body, KNOWN), ...unmetOf(body) }
-  if (Object.keys(others).length > 0) request.others = others
+  put(request, 'others', othersOf(body, KNOWN))
+  checkUnmet(body)
   request.echo = echoOf(body, request)
 
   return request
@@ -91,26 +91,21 @@ function refuseStored(body: JsonObject): void {
 }
 
 const TRUNCATIONS = ['auto', 'disabled'] as const
+const VERBOSITIES = ['low', 'medium', 'high'] as const
 
-/** What was asked for in part of a field that is otherwise understood, and is not done. */
-function unmetOf(body: JsonObject): JsonObject {
-  const unmet: JsonObject = {}
-  if (flagAt(body, 'store') === true) unmet.store = true
-  if (wordAt(body, 'truncation', TRUNCATIONS) === 'auto') unmet.truncation = 'auto'
-  const verbosity = wordAt(objectAt(body, 'text') ?? {}, 'verbosity', ['low', 'medium', 'high'], 'text')
-  if (verbosity !== undefined && verbosity !== 'medium') unmet['text.verbosity'] = verbosity
+/** What can be asked for and is not done (unmet.ts names it), or is of no effect. */
+function checkUnmet(body: JsonObject): void {
+  flagAt(body, 'store')
+  wordAt(body, 'truncation', TRUNCATIONS)
+  wordAt(objectAt(body, 'text') ?? {}, 'verbosity', VERBOSITIES, 'text')
   const reasoning = objectAt(body, 'reasoning') ?? {}
-  for (const name of ['context', 'mode']) {
-    const value = textAt(reasoning, name, 'reasoning')
-    if (value !== undefined && value !== 'auto' && value !== 'standard') unmet[`reasoning.${name}`] = value
-  }
+  textAt(reasoning, 'context', 'reasoning')
+  textAt(reasoning, 'mode', 'reasoning')
   wordAt(reasoning, 'summary', SUMMARIES, 'reasoning')
   const options = objectAt(body, 'stream_options')
   if (options && body.stream !== true) {
     throw refuse("The 'stream_options' parameter is only allowed when 'stream' is enabled.", 'stream_options')
   }
-
-  return unmet
 }
 
 const SUMMARIES = ['auto', 'concise', 'detailed'] as const

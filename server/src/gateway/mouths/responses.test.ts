@@ -412,7 +412,7 @@ test('what OpenAI sealed is kept for OpenAI, and what nobody can read is not bel
   assert.equal(reasoningOf(thought(null)), undefined)
 })
 
-test('parameters reach the hub, and what it has no word for is named', () => {
+test('parameters reach the hub, and what it does not know stands apart', () => {
   const schema = { type: 'object', properties: {} }
   const request = read({
     max_output_tokens: 50,
@@ -444,14 +444,7 @@ test('parameters reach the hub, and what it has no word for is named', () => {
     tools: [{ type: 'function', function: { name: 'look', parameters: schema, strict: false } }],
     tool_choice: { type: 'function', function: { name: 'look' } },
     user: 'u1',
-    others: {
-      service_tier: 'flex',
-      prompt_cache_key: 'k',
-      store: true,
-      truncation: 'auto',
-      'text.verbosity': 'low',
-      'reasoning.context': 'all_turns',
-    },
+    others: { service_tier: 'flex', prompt_cache_key: 'k' },
   })
   assert.equal(echo?.store, false)
   assertReference('responses.answer', responses.answer(answerOf({ content: 'Hi' }), request, about))

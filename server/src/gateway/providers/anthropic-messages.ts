@@ -3,7 +3,17 @@
  *  handed back with their signatures as they came. */
 
 import { parsedExactly } from '../exact.ts'
-import type { CacheMark, ImagePart, JsonObject, Message, Reasoning, TextPart, ToolCall, UserPart } from '../hub.ts'
+import type {
+  CacheMark,
+  FilePart,
+  ImagePart,
+  JsonObject,
+  Message,
+  Reasoning,
+  TextPart,
+  ToolCall,
+  UserPart,
+} from '../hub.ts'
 import { untranslatable } from './faults.ts'
 import { filled, mediaOf, objectOf } from './read.ts'
 
@@ -100,6 +110,10 @@ function documentOf(part: Extract<UserPart, { type: 'file' }>, at: string): Json
   throw untranslatable('Anthropic reads PDFs, images and texts, as a data: URL in file_data.', `${at}.file`)
 }
 
+/** Pictures have no title there. */
+export const isDocument = ({ file_data = '' }: FilePart['file']): boolean =>
+  mediaOf(file_data)?.type.startsWith('image/') !== true
+
 const isText = (type: string) => type.startsWith('text/') || /^application\/(.+\+)?(json|xml|yaml)$/.test(type)
 
 function spokenOf(message: Extract<Message, { role: 'assistant' }>): JsonObject[] {
@@ -117,7 +131,7 @@ function spokenOf(message: Extract<Message, { role: 'assistant' }>): JsonObject[
 }
 
 /** What another provider has signed begins with that one's name; what nobody has signed is refused. */
-function thoughtOf({ text, signature, data }: Reasoning): JsonObject[] {
+export function thoughtOf({ text, signature, data }: Reasoning): JsonObject[] {
   if (data !== undefined && isOwn(data)) return [{ type: 'redacted_thinking', data }]
   if (signature && isOwn(signature)) return [{ type: 'thinking', thinking: text, signature }]
   return []

@@ -2,12 +2,13 @@
  *  thought, by which schema, with which tools. Where two wishes exclude each other, what the answer must be comes before
  *  how it is thought: thinking is left out, and named as dropped. */
 
-import type { ChatRequest, JsonObject } from '../hub.ts'
+import type { ChatRequest, JsonObject, Tool } from '../hub.ts'
 import { JSON_TOOL, JSON_TOOL_SAYS, toolsBeside } from './answer-tool.ts'
-import { conversationOf, lacksThoughts, type Turn } from './anthropic-messages.ts'
+import { conversationOf, thoughtOf as handedBack, isDocument, lacksThoughts, type Turn } from './anthropic-messages.ts'
 import { closedSchema, isClosable } from './anthropic-schema.ts'
 import { type Traits, traitsOf } from './anthropic-traits.ts'
 import { untranslatable } from './faults.ts'
+import type { Carries } from './lost.ts'
 import { filled, objectOf } from './read.ts'
 
 export type Made = { body: JsonObject; dropped: string[]; betas: string[] }
@@ -59,6 +60,19 @@ const NEVER_SAID = [
   'top_logprobs',
   'metadata',
 ] as const
+
+/** What a call of these models carries. */
+export const carriedBy = (request: ChatRequest, traits: Traits): Carries => ({
+  names: false,
+  details: false,
+  filename: isDocument,
+  marks: true,
+  tool_marks: true,
+  errors: true,
+  strict: (tool) => isStrict(tool, traits),
+  thought: (block) => handedBack(block).length > 0,
+  format: { description: false, strict: formatOf(request, traits).is === 'schema' },
+})
 
 type Format = { is: 'text' } | { is: 'schema' | 'tool'; schema: JsonObject } | { is: 'lost' }
 
@@ -163,16 +177,22 @@ function toolingOf(request: ChatRequest, traits: Traits, format: Format): Toolin
   return { tools, tool_choice: { ...forced, ...single }, mustCall: true, dropped: [] }
 }
 
-function toolOf(tool: NonNullable<ChatRequest['tools']>[number], traits: Traits): JsonObject {
-  const { name, description, parameters, strict } = tool.function
-  const given = parameters ?? {}
-  const schema: JsonObject = given.type === undefined ? { type: 'object', properties: {}, ...given } : given
-  const isStrict = strict === true && traits.takesFormat && isClosable(schema)
+function schemaOf({ function: { parameters: given = {} } }: Tool): JsonObject {
+  return given.type === undefined ? { type: 'object', properties: {}, ...given } : given
+}
+
+const isStrict = (tool: Tool, traits: Traits) =>
+  tool.function.strict === true && traits.takesFormat && isClosable(schemaOf(tool))
+
+function toolOf(tool: Tool, traits: Traits): JsonObject {
+  const { name, description } = tool.function
+  const schema = schemaOf(tool)
+  const keepsTo = isStrict(tool, traits)
   return filled({
     name,
     description,
-    input_schema: isStrict ? closedSchema(objectOf(schema)) : schema,
-    strict: isStrict || undefined,
+    input_schema: keepsTo ? closedSchema(objectOf(schema)) : schema,
+    strict: keepsTo || undefined,
     cache_control: tool.cache_control && { ...tool.cache_control },
   })
 }

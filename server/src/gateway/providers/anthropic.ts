@@ -4,7 +4,8 @@
 import type { JsonObject } from '../hub.ts'
 import { chatAnswerOf, chatStreamOf, usageOf, usageOfDelta } from './anthropic-answer.ts'
 import { fault, faultOfError } from './anthropic-fault.ts'
-import { messageBodyOf } from './anthropic-request.ts'
+import { carriedBy, messageBodyOf } from './anthropic-request.ts'
+import { traitsOf } from './anthropic-traits.ts'
 import type { Account, Adapter, Native, Outgoing } from './provider.ts'
 import { numberOf, objectOf, objectsOf, parsed, textOf } from './read.ts'
 
@@ -53,6 +54,7 @@ export const anthropic: Adapter = {
       }
       return outgoing
     },
+    carries: (_account, model, request) => carriedBy(request, traitsOf(model)),
     answer: chatAnswerOf,
     stream: chatStreamOf,
   },

@@ -4,7 +4,7 @@
 
 import { createHash } from 'node:crypto'
 import { parsedExactly } from '../exact.ts'
-import type { CacheMark, JsonObject, Message, Reasoning, UserPart } from '../hub.ts'
+import type { CacheMark, FilePart, JsonObject, Message, Reasoning, UserPart } from '../hub.ts'
 import { caches, type Family, isMistral, tellsErrors } from './bedrock-models.ts'
 import { untranslatable } from './faults.ts'
 import { filled, mediaOf, objectOf } from './read.ts'
@@ -33,7 +33,7 @@ export function conversationOf(model: string, family: Family, messages: Message[
     const at = `messages[${index}]`
     if (message.role === 'system' || message.role === 'developer') system.push(...textsOf(message.content, family))
     if (message.role === 'user') add('user', partsOf(message.content, reader, at))
-    if (message.role === 'tool') add('user', [resultOf(message, reader, at)])
+    if (message.role === 'tool') add('user', [resultOf(message, reader, at), ...cachePointBehind(message, family)])
     if (message.role !== 'assistant') continue
     for (const call of message.tool_calls ?? []) called.add(call.function.name)
     add('assistant', spokenOf(message, reader))
@@ -53,6 +53,12 @@ function trimEnd(last: Turn | undefined): void {
 export function cachePointOf({ cache_control: mark }: CacheMark, family: Family): JsonObject[] {
   if (!mark || !caches(family)) return []
   return [{ cachePoint: filled({ type: 'default', ttl: mark.ttl }) }]
+}
+
+/** Within a result there is none. */
+function cachePointBehind({ content }: Extract<Message, { role: 'tool' }>, family: Family): JsonObject[] {
+  const marked = typeof content === 'string' ? undefined : content.findLast(({ cache_control }) => cache_control)
+  return marked ? cachePointOf(marked, family) : []
 }
 
 /** Empty texts are refused there, and say nothing. */
@@ -127,6 +133,10 @@ function mediaBlockOf(url: string, filename: string | undefined, reader: Reader,
   throw untranslatable(`Bedrock does not read ${media.type}, but ${known.join(', ')}.`, at)
 }
 
+/** Pictures and videos have no name there. */
+export const isDocument = ({ file_data = '' }: FilePart['file']): boolean =>
+  documents[mediaOf(file_data)?.type ?? ''] !== undefined
+
 /** A document must have a name, of these characters. */
 function nameOf(filename: string | undefined, reader: Reader): string {
   reader.documents += 1
@@ -162,7 +172,7 @@ export const sealedHere = (content: string) => OWN + content
 
 /** Anthropic's signatures are the same wherever its models are served; what is sealed by Bedrock begins with its name.
  *  Other models do not take their thoughts back. */
-function thoughtOf({ text, signature, data }: Reasoning, family: Family): JsonObject[] {
+export function thoughtOf({ text, signature, data }: Reasoning, family: Family): JsonObject[] {
   if (data?.startsWith(OWN)) return [{ reasoningContent: { redactedContent: data.slice(OWN.length) } }]
   if (family !== 'claude' || !signature || signature.includes(':')) return []
   return [{ reasoningContent: { reasoningText: { text, signature } } }]

@@ -4,12 +4,17 @@
 
 import type { ChatRequest, JsonObject, Tool, ToolChoice } from '../hub.ts'
 import { JSON_TOOL, JSON_TOOL_SAYS, toolsBeside } from './answer-tool.ts'
-import { answersByTool as claudeAnswersByTool, messageBodyOf } from './anthropic-request.ts'
+import {
+  carriedBy as carriedByClaude,
+  answersByTool as claudeAnswersByTool,
+  messageBodyOf,
+} from './anthropic-request.ts'
 import { closedSchema } from './anthropic-schema.ts'
 import { type Traits, traitsOf } from './anthropic-traits.ts'
-import { cachePointOf, conversationOf } from './bedrock-messages.ts'
-import { type Family, familyOf, jsonBy } from './bedrock-models.ts'
+import { cachePointOf, conversationOf, thoughtOf as handedBack, isDocument } from './bedrock-messages.ts'
+import { caches, type Family, familyOf, jsonBy, tellsErrors } from './bedrock-models.ts'
 import { untranslatable } from './faults.ts'
+import type { Carries } from './lost.ts'
 import { filled, objectOf, objectsOf, textOf } from './read.ts'
 
 /** What a family makes of the wishes. */
@@ -56,6 +61,28 @@ function metadataOf({ metadata }: ChatRequest): JsonObject | undefined {
   const pairs = Object.entries(metadata ?? {})
   const isTaken = pairs.length > 0 && pairs.every(([name, value]) => METADATA.test(name) && METADATA.test(value))
   return isTaken ? Object.fromEntries(pairs) : undefined
+}
+
+export function carriedBy(model: string, request: ChatRequest): Carries {
+  const family = familyOf(model)
+  const filename = isDocument
+  const thought: Carries['thought'] = (block) => handedBack(block, family).length > 0
+  if (family === 'claude') {
+    const carried = carriedByClaude(request, claudeTraitsOf(model))
+    return { ...carried, filename, thought, format: { ...carried.format, description: carried.format.strict } }
+  }
+  const isBySchema = formatOf(family, request).is === 'schema'
+  return {
+    names: false,
+    details: false,
+    filename,
+    marks: caches(family),
+    tool_marks: false,
+    errors: tellsErrors(family),
+    strict: () => false,
+    thought,
+    format: { description: isBySchema, strict: isBySchema },
+  }
 }
 
 type Spec = { name: string; description?: string; schema?: JsonObject; strict?: boolean }

@@ -5,7 +5,7 @@
 import type { EmbeddingsAnswer, EmbeddingsRequest, JsonObject, RerankRequest } from '../hub.ts'
 import { chatAnswerOf, chatStreamOf } from './bedrock-answer.ts'
 import { fault } from './bedrock-fault.ts'
-import { converseBodyOf } from './bedrock-request.ts'
+import { carriedBy, converseBodyOf } from './bedrock-request.ts'
 import { sign } from './bedrock-sign.ts'
 import { broken, untranslatable } from './faults.ts'
 import type { Account, Adapter, Outgoing } from './provider.ts'
@@ -124,6 +124,7 @@ export const bedrock: Adapter = {
       const { body, dropped } = converseBodyOf(model, request)
       return sent(account, model, request.stream ? 'converse-stream' : 'converse', body, dropped)
     },
+    carries: (_account, model, request) => carriedBy(model, request),
     answer: chatAnswerOf,
     stream: chatStreamOf,
   },

@@ -3,6 +3,7 @@
 
 import type { ChatRequest, Json, JsonObject, Message, Reasoning, ReasoningEffort, UserPart } from '../hub.ts'
 import { untranslatable } from './faults.ts'
+import type { Carries } from './lost.ts'
 import { filled, mediaOf } from './read.ts'
 import { imagesShown } from './shown-images.ts'
 
@@ -42,6 +43,18 @@ export function chatBodyOf(model: string, request: ChatRequest): { body: JsonObj
   })
   return { body, dropped }
 }
+
+export const carriedBy = (request: ChatRequest): Carries => ({
+  names: false,
+  details: true,
+  filename: () => true,
+  marks: false,
+  tool_marks: false,
+  errors: false,
+  strict: () => toolsOf(request).strict_tools === true,
+  thought: ({ signature }) => signature === THOUGHT || signature === PLAN,
+  format: { description: false, strict: true },
+})
 
 /** Together with tools there is no JSON by a schema. */
 function formatOf({ response_format: format, tools }: ChatRequest, dropped: string[]): JsonObject | undefined {

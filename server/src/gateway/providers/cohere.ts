@@ -3,7 +3,7 @@
 
 import type { EmbeddingsAnswer, EmbeddingsRequest, Fault, Json, JsonObject } from '../hub.ts'
 import { chatAnswerOf, chatStreamOf } from './cohere-answer.ts'
-import { chatBodyOf } from './cohere-request.ts'
+import { carriedBy, chatBodyOf } from './cohere-request.ts'
 import { broken, faultOf, retryAfterOf, tooLong, untranslatable } from './faults.ts'
 import type { Account, Adapter, Outgoing } from './provider.ts'
 import { countOf, filled, listOf, objectOf, objectsOf, parsed, textOf, vectorOf } from './read.ts'
@@ -101,6 +101,7 @@ export const cohere: Adapter = {
       const { body, dropped } = chatBodyOf(model, request)
       return send(account, 'chat', body, dropped)
     },
+    carries: (_account, _model, request) => carriedBy(request),
     answer: chatAnswerOf,
     stream: chatStreamOf,
   },

@@ -4,6 +4,7 @@
 import { parsedExactly } from '../exact.ts'
 import type { ChatRequest, Json, JsonObject, Message, Reasoning, ToolCall, UserPart } from '../hub.ts'
 import { untranslatable } from './faults.ts'
+import type { Carries } from './lost.ts'
 import { filled, mediaOf, objectOf } from './read.ts'
 
 type Turn = { role: 'user' | 'model'; parts: JsonObject[] }
@@ -47,6 +48,18 @@ export function generateBodyOf(model: string, request: ChatRequest): { body: Jso
     generationConfig: generationOf(request, traits, dropped),
   })
   return { body, dropped }
+}
+
+export const carried: Carries = {
+  names: false,
+  details: false,
+  filename: () => false,
+  marks: false,
+  tool_marks: false,
+  errors: true,
+  strict: () => true,
+  thought: ({ signature }) => placedIn(signature) !== undefined,
+  format: { description: false, strict: true },
 }
 
 const NEVER_SAID = ['logit_bias', 'user', 'metadata'] as const
@@ -248,14 +261,17 @@ function spokenOf(message: Extract<Message, { role: 'assistant' }>, traits: Trai
 const spokenTextOf = (part: { type: 'text'; text: string } | { type: 'refusal'; refusal: string }) =>
   part.type === 'text' ? part.text : part.refusal
 
+const placedIn = (signature = '') => /^gemini:(thought|text|call)(\d*):(.*)$/s.exec(signature) ?? undefined
+
 /** What the client handed back, sorted by where it stood. Thoughts without a signature of Gemini's stay here. */
 function signaturesOf(reasoning: Reasoning[]) {
   const thoughts: JsonObject[] = []
   const calls = new Map<number, string>()
   let text: string | undefined
   for (const block of reasoning) {
-    const [, place, number, signature] = /^gemini:(thought|text|call)(\d*):(.*)$/s.exec(block.signature ?? '') ?? []
-    if (signature === undefined) continue
+    const placed = placedIn(block.signature)
+    if (!placed) continue
+    const [, place, number, signature = ''] = placed
     if (place === 'thought') thoughts.push({ text: block.text, thought: true, thoughtSignature: signature })
     else if (place === 'text') text = signature
     else calls.set(Number(number), signature)

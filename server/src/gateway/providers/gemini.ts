@@ -4,7 +4,7 @@ import type { EmbeddingsAnswer, EmbeddingsRequest, JsonObject } from '../hub.ts'
 import { broken, untranslatable } from './faults.ts'
 import { chatAnswerOf, chatStreamOf, usageOf } from './gemini-answer.ts'
 import { fault } from './gemini-fault.ts'
-import { generateBodyOf } from './gemini-request.ts'
+import { carried, generateBodyOf } from './gemini-request.ts'
 import type { Account, Adapter, Outgoing } from './provider.ts'
 import { filled, objectOf, objectsOf, textOf, vectorOf } from './read.ts'
 
@@ -81,6 +81,7 @@ export const gemini: Adapter = {
       const verb = request.stream ? 'streamGenerateContent?alt=sse' : 'generateContent'
       return sent(account, `${pathOf(model)}:${verb}`, body, dropped)
     },
+    carries: () => carried,
     answer: chatAnswerOf,
     stream: chatStreamOf,
   },

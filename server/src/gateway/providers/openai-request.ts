@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import type { CacheMark, ChatRequest, Json, JsonObject, Message, Reasoning, ReasoningEffort, UserPart } from '../hub.ts'
+import type { Carries } from './lost.ts'
 import { renamed, type Traits } from './openai-hosts.ts'
 import { filled, objectOf, parsed } from './read.ts'
 import { imagesShown } from './shown-images.ts'
@@ -35,6 +36,18 @@ export function chatBodyOf(
   }
   return { body: renamed(traits, filled(fields)), dropped }
 }
+
+export const carriedBy = (traits: Traits): Carries => ({
+  names: !traits.unknown.has('name'),
+  details: true,
+  filename: () => true,
+  marks: traits.hasMarks,
+  tool_marks: false,
+  errors: false,
+  strict: () => true,
+  thought: (block) => Object.keys(thoughtsOf([block], traits)).length > 0,
+  format: { description: true, strict: true },
+})
 
 const streamOf = ({ stream }: ChatRequest, traits: Traits): Fields => {
   if (!stream) return {}

@@ -11,7 +11,7 @@ import { chatAnswerOf, chatStreamOf } from './openai-answer.ts'
 import { fault } from './openai-fault.ts'
 import { speaks, traitsOf } from './openai-hosts.ts'
 import { chunked, embedded, responses, type Sent } from './openai-native.ts'
-import { chatBodyOf } from './openai-request.ts'
+import { carriedBy, chatBodyOf } from './openai-request.ts'
 import { type Account, type Adapter, type Outgoing, ProviderFault } from './provider.ts'
 import { numberOf, objectsOf, textOf } from './read.ts'
 import { rerankAnswerOf, rerankBodyOf } from './rerank.ts'
@@ -36,6 +36,7 @@ export const chatBy = (send: Sent): NonNullable<Adapter['chat']> => ({
     const { body, dropped } = chatBodyOf(traitsOf(account), model, request)
     return send(account, model, 'chat/completions', body, dropped)
   },
+  carries: (account) => carriedBy(traitsOf(account)),
   answer: chatAnswerOf,
   stream: chatStreamOf,
 })

@@ -14,6 +14,7 @@ import type {
   RerankRequest,
   Usage,
 } from '../hub.ts'
+import type { Carries } from './lost.ts'
 
 /** A provider as an organization has set it up. */
 export type Account = {
@@ -92,6 +93,8 @@ export type Adapter = {
   native: Partial<Record<MouthName, Native>>
   chat?: {
     request(account: Account, model: string, request: ChatRequest): Outgoing
+    /** What of this request's messages and tools such a call can carry; `request` itself names the other fields. */
+    carries(account: Account, model: string, request: ChatRequest): Carries
     answer(body: JsonObject, about: Naming): ChatAnswer
     /** `request` names the model as the provider calls it. */
     stream(request: ChatRequest, about: Naming): StreamReader

@@ -53,6 +53,55 @@ test('a whole answer is translated there and back, and what could not be told is
   assert.equal(got?.headers.authorization, undefined)
 })
 
+test('what could not be told of messages, tools and the answer’s form is named as each format calls it', async () => {
+  upstream.answer(whole)
+  const image_url = { url: 'data:image/png;base64,AA==', detail: 'low' as const }
+  const file = { file_data: 'data:application/pdf;base64,AA==', filename: 'a.pdf' }
+  const schema = { type: 'object', properties: {} }
+  const { response } = await openai.chat.completions
+    .create({
+      ...ask,
+      messages: [
+        { role: 'user', name: 'zoe', content: [{ type: 'image_url', image_url }] },
+        { role: 'user', name: 'yan', content: [{ type: 'file', file }] },
+      ],
+      response_format: { type: 'json_schema', json_schema: { name: 'x', description: 'The weather.', schema } },
+      user: 'u',
+    })
+    .withResponse()
+  assert.deepEqual(response.headers.get('x-flow-dropped')?.split(', ').sort(), [
+    'messages[].content[].file.filename',
+    'messages[].content[].image_url.detail',
+    'messages[].name',
+    'response_format.json_schema.description',
+    'user',
+  ])
+
+  const { response: other } = await openai.responses
+    .create({
+      model: 'google/gemini-2.5-flash',
+      input: [
+        {
+          role: 'user',
+          content: [
+            { type: 'input_image', image_url: image_url.url, detail: 'low' },
+            { type: 'input_file', ...file },
+          ],
+        },
+      ],
+      text: { format: { type: 'json_schema', name: 'x', schema } },
+      tools: [{ type: 'function', name: 'look', parameters: schema, strict: true }],
+      safety_identifier: 's',
+    })
+    .withResponse()
+  assert.deepEqual(other.headers.get('x-flow-dropped')?.split(', ').sort(), [
+    'input[].content[].detail',
+    'input[].content[].filename',
+    'safety_identifier',
+    'text.format',
+  ])
+})
+
 test('a stream is translated event by event, wherever it is cut', async () => {
   const bytes = Buffer.from(
     event(piece('Grüß ')) + event(piece('Gott 😀')) + event({ ...piece('', { finishReason: 'STOP' }), usageMetadata }),

@@ -5,8 +5,11 @@ import type { Stop } from '../call/route.ts'
 import { parsedExactly } from '../exact.ts'
 import type { ChatChunk, ChatRequest, Fault, JsonObject, Usage } from '../hub.ts'
 import type { About, ChatMouth, StreamWriter } from '../mouths/mouth.ts'
+import { namesFor } from '../mouths/names.ts'
+import { unmetIn } from '../mouths/unmet.ts'
 import { broken } from '../providers/faults.ts'
-import { type Adapter, ProviderFault, type StreamReader } from '../providers/provider.ts'
+import { lostIn } from '../providers/lost.ts'
+import { type Adapter, type Outgoing, ProviderFault, type StreamReader } from '../providers/provider.ts'
 import { type Counted, tokensOf, usedBy } from '../used.ts'
 import { BadFrame, FrameReader } from './aws-frames.ts'
 import { EventReader, EventTooLong } from './sse.ts'
@@ -39,10 +42,18 @@ export function chatWay(
   const journey: Journey = { adapter, chat, mouth, stop, wish, request: asked, about }
   const request = bounded(asked, wish, output_tokens_max)
   return {
-    outgoing: chat.request(stop.provider, stop.model, request),
+    outgoing: outgoingOf(journey, request),
     answer: (bytes) => answerOf(journey, bytes),
     stream: () => new ChatPassage(journey),
   }
+}
+
+/** What could not be told is named as the client knows it. */
+function outgoingOf({ chat, mouth, stop, wish }: Journey, request: ChatRequest): Outgoing {
+  const outgoing = chat.request(stop.provider, stop.model, request)
+  const carries = chat.carries(stop.provider, stop.model, request)
+  const lost = [...outgoing.dropped, ...lostIn(request, carries), ...unmetIn(mouth.name, wish.body)]
+  return lost.length === 0 ? outgoing : { ...outgoing, dropped: namesFor(mouth.name, wish.body, lost) }
 }
 
 /** No more is asked for than is paid for. */
