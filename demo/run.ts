@@ -14,6 +14,9 @@ type NodeEvent = { node_id: string | null; duration_ms?: number; error?: { messa
 const { FLOW_DATA_DIR = './.flow', FLOW_API_KEY, PORT = '8080', FLOW_URL = `http://localhost:${PORT}` } = process.env
 const file = process.argv[2] ?? new URL('./tickets.csv', import.meta.url)
 
+/** A server that is killed meanwhile is back within half a minute. */
+const RETRIES = 8
+
 /** Ours, not one that was running. */
 let server: ChildProcess | undefined
 let isEnding = false
@@ -51,7 +54,7 @@ async function end(code: number): Promise<void> {
 }
 
 async function run(): Promise<void> {
-  const flow = new PlatformClient({ base_url: FLOW_URL, auth_token: await apiKey() })
+  const flow = new PlatformClient({ base_url: FLOW_URL, auth_token: await apiKey(), max_retries: RETRIES })
   const csv = await readFile(file, 'utf8')
   const lines = csv.split('\n').length - 2
   console.log(`${lines} lines of tickets go to the workflow "ticket-report" at ${FLOW_URL}.\n`)

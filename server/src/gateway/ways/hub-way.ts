@@ -6,6 +6,7 @@ import { parsedExactly } from '../exact.ts'
 import type { ChatChunk, ChatRequest, Fault, JsonObject, Usage } from '../hub.ts'
 import type { About, ChatMouth, StreamWriter } from '../mouths/mouth.ts'
 import { namesFor } from '../mouths/names.ts'
+import { mostOfEach } from '../mouths/outline.ts'
 import { unmetIn } from '../mouths/unmet.ts'
 import { broken } from '../providers/faults.ts'
 import { lostIn } from '../providers/lost.ts'
@@ -59,7 +60,7 @@ function outgoingOf({ chat, mouth, stop, wish }: Journey, request: ChatRequest):
 /** No more is asked for than is paid for. */
 function bounded(asked: ChatRequest, { outline }: Wish, output_tokens_max: number | null): ChatRequest {
   if (output_tokens_max === null) return asked
-  const most = Math.max(1, Math.floor(output_tokens_max / outline.n))
+  const most = mostOfEach(outline, output_tokens_max)
   return { ...asked, max_completion_tokens: Math.min(asked.max_completion_tokens ?? most, most) }
 }
 
