@@ -67,12 +67,11 @@ export class ResponseWriter implements StreamWriter {
     return begun + closed + this.#event(`response.${status}`, { response })
   }
 
-  /** Clients that look at events see the response fail; those that do not throw for the error. */
+  /** Clients that look at events see the response fail; those that do not throw for the error. Its output is empty: what
+   *  was told is with the client, and of the rest a guardrail may have held something back. */
   fail(fault: Fault): string {
     const begun = this.begin()
-    if (this.#open) this.#output[this.#open.place] = itemOf(this.#open, 'incomplete')
-    for (const call of this.#calls.values()) this.#output[call.place] = itemOf(call, 'incomplete')
-    const response = this.#response({ status: 'failed', output: this.#output, usage: this.#usage, fault })
+    const response = this.#response({ status: 'failed', output: [], usage: this.#usage, fault })
     const { code, message, param } = fault
     return (
       begun +
