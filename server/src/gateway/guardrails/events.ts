@@ -4,7 +4,7 @@
 
 import type { Json, JsonObject, MouthName } from '../hub.ts'
 import { countOf, objectOf, objectsOf } from '../providers/read.ts'
-import { mapTexts, type Step } from './texts.ts'
+import { mapTexts, type Step, withoutLikelihoods } from './texts.ts'
 
 export type StreamEvent = { event: string | null; data: JsonObject }
 /** A piece's place. */
@@ -56,7 +56,8 @@ function ofChoices(mouth: MouthName, { event, data }: StreamEvent, lanes: Lanes)
       },
       { is_piece: true },
     )
-    const now = { ...choice, [field]: told, ...('logprobs' in choice && { logprobs: null }) }
+    const { [field]: _told, ...beside } = choice
+    const now = { ...objectOf(withoutLikelihoods(beside)), [field]: told }
     if (choice.finish_reason === null || choice.finish_reason === undefined) return now
     const rest = lanes.rest(`${index} `)
     if (rest.length === 0) return now
@@ -114,10 +115,9 @@ function ofResponses({ event, data }: StreamEvent, lanes: Lanes): StreamEvent[] 
   }
   if (typeof data.response === 'object' && data.response !== null) {
     const response = objectOf(data.response)
-    const output = lanes.whole(response.output ?? [])
-    return [{ event, data: output === response.output ? data : { ...data, response: { ...response, output } } }]
+    const output = withoutLikelihoods(lanes.whole(response.output ?? []))
+    return [{ event, data: { ...data, response: { ...response, output } } }]
   }
   const rest = type.endsWith('.done') ? lanes.rest(lane) : []
-  const told = lanes.whole(data)
-  return [...rest, { event, data: { ...objectOf(told), ...('logprobs' in data && { logprobs: [] }) } }]
+  return [...rest, { event, data: objectOf(withoutLikelihoods(lanes.whole(data))) }]
 }

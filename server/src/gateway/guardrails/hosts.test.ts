@@ -5,8 +5,9 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import type { GatewayGuardrail } from '@flow/contract/gateway-routes'
 import { newOrganization, testFlow } from '../../testing.ts'
-import { type Answer, breaks, delta, event, openUpstream, streams } from '../call/upstream-testing.ts'
+import { type Answer, breaks, delta, event, type Got, openUpstream, says, streams } from '../call/upstream-testing.ts'
 import { PREFIX } from '../front/front.ts'
+import type { JsonObject } from '../hub.ts'
 import { openPlane } from '../open.ts'
 import type { CallRecord } from '../policies/policy.ts'
 
@@ -76,4 +77,75 @@ test('the end of a stream that breaks or is blocked tells nothing of what was he
       for (const told of [text, kept]) assert.doesNotMatch(told, /SECRET-1|1234/, `${action} ${path}`)
     }
   }
+})
+
+const DONE = 'data: [DONE]\n\n'
+/** A stream where one is asked for. */
+const either =
+  (whole: JsonObject, ...pieces: string[]): Answer =>
+  (response, got: Got) => {
+    if (got.body.stream === true) return streams(...pieces)(response, got)
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(whole))
+  }
+const chatOf = (choice: JsonObject, more: JsonObject = {}): JsonObject => ({
+  ...{ id: 'c', object: 'chat.completion', created: 1, model: 'm' },
+  choices: [{ index: 0, finish_reason: 'stop', ...choice }],
+  usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
+  ...more,
+})
+/** Events that say of themselves what they are. */
+const typed = (...events: JsonObject[]): string[] =>
+  events.map((one, sequence_number) => {
+    const data = JSON.stringify({ ...one, sequence_number })
+    return `event: ${one.type}\ndata: ${data}\n\n`
+  })
+
+test('likelihoods of what is redacted are told nowhere', async () => {
+  const logprobs = ['SECRET', '-', '1234'].map((token) => ({ token, logprob: -0.1, bytes: null, top_logprobs: [] }))
+  const [text, role] = ['SECRET-1234', 'assistant']
+  const asChat = either(
+    chatOf({ message: { role, content: text }, logprobs: { content: logprobs, refusal: null }, token_ids: [1234] }),
+    ...logprobs.map((one) => {
+      const likelihoods = { logprobs: { content: [one], refusal: null }, token_ids: [1234] }
+      return event({ choices: [{ index: 0, delta: { content: one.token }, finish_reason: null, ...likelihoods }] })
+    }),
+    delta('', 'stop'),
+    DONE,
+  )
+  const part = { type: 'output_text', text, annotations: [], logprobs }
+  const item = { id: 'msg_1', type: 'message', role, status: 'completed', content: [part] }
+  const usage = { input_tokens: 1, output_tokens: 3, total_tokens: 4 }
+  const head = { id: 'resp_1', object: 'response', created_at: 1, model: 'm', usage }
+  const response = { ...head, status: 'completed', output: [item] }
+  const at = { item_id: 'msg_1', output_index: 0, content_index: 0 }
+  const asResponse = either(
+    response,
+    ...typed(
+      { type: 'response.created', response: { ...head, status: 'in_progress', output: [] } },
+      { type: 'response.output_item.added', output_index: 0, item: { ...item, content: [], status: 'in_progress' } },
+      { type: 'response.content_part.added', ...at, part: { ...part, text: '', logprobs: [] } },
+      ...logprobs.map((one) => ({ type: 'response.output_text.delta', ...at, delta: one.token, logprobs: [one] })),
+      { type: 'response.output_text.done', ...at, text, logprobs },
+      { type: 'response.content_part.done', ...at, part },
+      { type: 'response.output_item.done', output_index: 0, item },
+      { type: 'response.completed', response },
+    ),
+  )
+  const { ask, answer } = await hosted({ rule: secret, action: 'redact', side: 'output' })
+  const include = ['message.output_text.logprobs']
+  for (const stream of [false, true]) {
+    for (const [path, body, given] of [
+      ['/chat/completions', { ...asked, logprobs: true }, asChat],
+      ['/responses', { model: 'one/m', input: 'x', include }, asChat],
+      ['/responses', { model: 'open/m', input: 'x', include }, asResponse],
+    ] as const) {
+      answer(given)
+      const { status, text: told, kept } = await ask(path, { ...body, stream })
+      assert.equal(status, 200)
+      assert.match(told, /REDACTED/)
+      for (const one of [told, kept]) assert.doesNotMatch(one, /SECRET"|1234/, `${body.model} ${path} ${stream}`)
+    }
+  }
+  answer(says('nothing', { choices: chatOf({ message: { role, content: 'nothing' }, token_ids: [7] }).choices }))
+  assert.match((await ask('/chat/completions', asked)).text, /"token_ids":\[7\]/)
 })

@@ -134,15 +134,28 @@ export const answerField: Partial<Record<MouthName, string>> = {
   responses: 'output',
 }
 
-/** Of a whole answer. Probabilities of what is no longer there are left out. */
+/** Of a whole answer. Likelihoods of what is no longer there are left out. */
 export function mapAnswer(mouth: MouthName, body: JsonObject, visit: Visit): JsonObject {
   const field = answerField[mouth]
   const value = field === undefined ? undefined : body[field]
   if (field === undefined || value === undefined) return body
   const told = mapTexts(value, visit, {}, [field])
   if (told === value) return body
-  const isChoices = field === 'choices'
-  return { ...body, [field]: isChoices ? objectsOf(told).map((choice) => ({ ...choice, logprobs: null })) : told }
+  return { ...body, [field]: mouth === 'messages' ? told : withoutLikelihoods(told) }
+}
+
+/** They, and the numbers of tokens, say what a text was. */
+const LIKELIHOODS = new Set(['logprobs', 'token_ids'])
+
+export function withoutLikelihoods(value: Json): Json {
+  if (Array.isArray(value)) return value.map(withoutLikelihoods)
+  if (typeof value !== 'object' || value === null || numberText(value) !== undefined) return value
+  const none = (inner: Json) => (Array.isArray(inner) ? [] : null)
+  const told = Object.entries(value).map(([name, inner]): [string, Json] => [
+    name,
+    LIKELIHOODS.has(name) ? none(inner) : withoutLikelihoods(inner),
+  ])
+  return Object.fromEntries(told)
 }
 
 /** The texts that are to be of a form: what the user said last, or what is to be completed, embedded or ranked by. */
