@@ -34,40 +34,69 @@ export function throughLanes(mouth: MouthName, event: StreamEvent, lanes: Lanes)
   return ofChoices(mouth, event, lanes)
 }
 
-/** OpenAI's chat: `choices[].delta`. Its completions: `choices[].text`. */
+/** Of a chunk and of its choices: what is no text of the answer. */
+const PLAIN = {
+  chunk: new Set([
+    ...['id', 'object', 'created', 'model', 'system_fingerprint', 'service_tier', 'provider', 'usage', 'obfuscation'],
+    ...['timings', 'x_groq', 'prompt_filter_results'],
+  ]),
+  choice: new Set([
+    ...['index', 'finish_reason', 'native_finish_reason', 'stop_reason', 'matched_stop'],
+    ...['content_filter_results', 'content_filter_offsets'],
+  ]),
+}
+/** What all chunks of a stream say. */
+const REPEATED = new Set([...PLAIN.chunk].filter((name) => name !== 'usage'))
+/** Of a chunk: what is not told in pieces. */
+const COMPLETE = new Set(['error', 'citations', 'search_results', 'sources', 'images', 'videos', 'related_questions'])
+
+/** OpenAI's chat: `choices[].delta`. Its completions: `choices[].text`. Other fields may be the same text once more, in
+ *  pieces or all of it so far: what is held back would be told by them, so they are left out. */
 function ofChoices(mouth: MouthName, { event, data }: StreamEvent, lanes: Lanes): StreamEvent[] {
-  if (!Array.isArray(data.choices)) return [{ event, data }]
+  if (!Array.isArray(data.choices)) return [{ event, data: objectOf(lanes.whole(data)) }]
   const rests: StreamEvent[] = []
   const field = mouth === 'chat' ? 'delta' : 'text'
+  const head = picked(data, PLAIN.chunk)
+  for (const name in data) if (COMPLETE.has(name)) head[name] = lanes.whole(data[name] ?? null)
   const choices = objectsOf(data.choices).map((choice) => {
     const index = countOf(choice.index)
     const part = (value: Json): JsonObject => ({ index, [field]: value, logprobs: null, finish_reason: null })
-    const more = (path: readonly Step[]) => (text: string) => {
-      const { usage: _, ...others } = data
-      return { event, data: { ...others, choices: [part(path.length > 0 ? placed(path, text) : text)] } }
-    }
+    const alone = (value: Json) => ({ event, data: { ...picked(data, REPEATED), choices: [part(value)] } })
+    const more = (path: readonly Step[]) => (text: string) => alone(path.length > 0 ? placed(path, text) : text)
     const told = mapTexts(
       choice[field] ?? null,
       (text, path) => {
-        const isMain = path.length === 0 || (path.length === 1 && path[0] === 'content')
-        const lane = `${index} ${path.map((step) => (typeof step === 'object' ? step.index : step)).join(' ')}`
+        const is_main = isContent(path)
+        const place = is_main ? '' : path.map((step) => (typeof step === 'object' ? step.index : step)).join(' ')
         const is_arguments = path.at(-1) === 'arguments'
-        return lanes.piece({ lane, is_main: isMain, group: String(index), is_arguments, more: more(path) }, text)
+        const spot = { lane: `${index} ${place}`, is_main, group: String(index), is_arguments, more: more(path) }
+        return lanes.piece(spot, text)
       },
       { is_piece: true },
     )
-    const { [field]: _told, ...beside } = choice
-    const now = { ...objectOf(withoutLikelihoods(beside)), [field]: told }
+    const now = picked(choice, PLAIN.choice)
+    if (field in choice) now[field] = told
+    if ('logprobs' in choice) now.logprobs = null
     if (choice.finish_reason === null || choice.finish_reason === undefined) return now
     const rest = lanes.rest(`${index} `)
     if (rest.length === 0) return now
     // What is held comes behind what this event says, and before the end that it tells.
-    const { usage: _, ...others } = data
-    if (told !== '' && !isEmpty(told)) rests.push({ event, data: { ...others, choices: [part(told)] } })
+    if (told !== '' && !isEmpty(told)) rests.push(alone(told))
     rests.push(...rest)
     return { ...now, [field]: mouth === 'chat' ? {} : '' }
   })
-  return [...rests, { event, data: { ...data, choices } }]
+  head.choices = choices
+  return [...rests, { event, data: head }]
+}
+
+/** What is said, in one piece or in a part of it, is one text. */
+const isContent = (path: readonly Step[]): boolean =>
+  path.length === 0 || (path[0] === 'content' && (path.length === 1 || (path.length === 3 && path[2] === 'text')))
+
+function picked(of: JsonObject, names: ReadonlySet<string>): JsonObject {
+  const told: JsonObject = {}
+  for (const name in of) if (names.has(name)) told[name] = of[name] ?? null
+  return told
 }
 
 const isEmpty = (value: Json) => typeof value === 'object' && value !== null && Object.keys(value).length === 0
@@ -77,7 +106,8 @@ function placed(path: readonly Step[], text: string): Json {
   return path.reduceRight<Json>((inner, step) => {
     if (typeof step === 'string') return { [step]: inner }
     if (typeof step === 'number') return [inner]
-    return [{ index: step.index, ...(step.type !== undefined && { type: step.type }), ...objectOf(inner) }]
+    const { is_index, index, type } = step
+    return [{ ...(is_index && { index }), ...(type !== undefined && { type }), ...objectOf(inner) }]
   }, text)
 }
 

@@ -149,3 +149,72 @@ test('likelihoods of what is redacted are told nowhere', async () => {
   answer(says('nothing', { choices: chatOf({ message: { role, content: 'nothing' }, token_ids: [7] }).choices }))
   assert.match((await ask('/chat/completions', asked)).text, /"token_ids":\[7\]/)
 })
+
+test('what stands beside the pieces of a stream tells nothing that is held back', async () => {
+  const words = ['hello ', 'SECRET-', '1234', ' bye']
+  const besides: ((i: number) => JsonObject)[] = [
+    (i) => ({ text: words[i] ?? '' }),
+    (i) => ({ message: { role: 'assistant', content: words.slice(0, i + 1).join('') } }),
+  ]
+  const { ask, answer } = await hosted({ rule: secret, action: 'redact', side: 'output' })
+  for (const beside of besides) {
+    const pieces = words.map((content, i) =>
+      event({
+        choices: [{ index: 0, delta: { content }, finish_reason: null, ...beside(i) }],
+        token: { text: content },
+      }),
+    )
+    answer(either(chatOf({ ...beside(3), message: { content: words.join('') } }), ...pieces, delta('', 'stop'), DONE))
+    for (const stream of [false, true]) {
+      const { text, kept } = await ask('/chat/completions', { ...asked, stream })
+      assert.match(text, /REDACTED.{0,9} bye/s)
+      for (const told of [text, kept]) assert.doesNotMatch(told, /SECRET-|1234/)
+    }
+  }
+})
+
+test('what a search has found is looked at, and told with each piece', async () => {
+  const search_results = [{ title: 'A SECRET-1', snippet: 'B SECRET-2', url: 'https://example.com/' }]
+  const choices = [{ index: 0, delta: { content: 'x' }, finish_reason: null }]
+  const given = either(
+    chatOf({ message: { content: 'x' } }, { search_results }),
+    event({ choices, search_results, provider: 'SECRET-3' }),
+    event({ choices, search_results }),
+    delta('', 'stop'),
+    DONE,
+  )
+  const { ask } = await hosted({ rule: secret, action: 'redact', side: 'output' }, given)
+  const looked = '"search_results":[{"title":"A [REDACTED]","snippet":"B [REDACTED]","url":"https://example.com/"}]'
+  for (const stream of [false, true]) {
+    const { text, kept } = await ask('/chat/completions', { ...asked, stream })
+    for (const told of [text, kept.replaceAll('\\"', '"')]) assert.equal(told.split(looked).length, stream ? 3 : 2)
+    assert.doesNotMatch(text, /SECRET-[12]/)
+  }
+})
+
+test('a form holds for an answer that comes in parts, and what is found over parts of a stream is redacted', async () => {
+  const parts = (...texts: string[]) => texts.map((text) => ({ type: 'text', text }))
+  const said = (content: object[]) => event({ choices: [{ index: 0, delta: { content }, finish_reason: null }] })
+  const inParts = (...texts: string[]) =>
+    either(
+      chatOf({ message: { content: parts(texts.join('')) } }),
+      ...texts.map((text) => said(parts(text))),
+      delta('', 'stop'),
+      DONE,
+    )
+  const { ask, answer } = await hosted({
+    rule: { type: 'json_schema', schema: { type: 'object' } },
+    action: 'block',
+    side: 'output',
+  })
+  for (const stream of [false, true]) {
+    answer(inParts('{"a":', '1}'))
+    assert.equal((await ask('/chat/completions', { ...asked, stream })).status, 200)
+    answer(inParts('no ', 'JSON'))
+    assert.equal((await ask('/chat/completions', { ...asked, stream })).status, 400)
+  }
+
+  const redacting = await hosted({ rule: secret, action: 'redact', side: 'output' }, inParts('a SEC', 'RET-12', '34'))
+  const { text } = await redacting.ask('/chat/completions', { ...asked, stream: true })
+  assert.match(text, /"delta":\{"content":\[\{"type":"text","text":"\[REDACTED\]"\}\]\}/)
+})

@@ -17,6 +17,9 @@ import { mapArguments, mapTexts } from './texts.ts'
 /** Characters of a stream that are held back, in events to tell and in arguments that are not complete. */
 export const HELD_MAX = 4 * 1024 * 1024
 
+/** Characters of texts that came whole and are known when they come again. */
+const KNOWN_MAX = 64 * 1024
+
 /** Of a stream: choices, blocks and calls, each with its texts. */
 export const LANES_MAX = 4096
 
@@ -120,6 +123,9 @@ class ScreeningLanes implements Lanes {
   readonly #isCollecting: boolean
   /** For texts that come whole. */
   #alone: Filter | undefined
+  /** Some hosts tell what they have found again with each event. */
+  readonly #known = new Map<string, string>()
+  #known_characters = 0
   #told_characters = 0
 
   constructor(part: Part, looking: Looking) {
@@ -185,8 +191,13 @@ class ScreeningLanes implements Lanes {
   }
 
   readonly #screen = (text: string): string => {
+    const known = this.#known.get(text)
+    if (known !== undefined) return known
     this.#alone ??= this.#newFilter()
-    return this.#alone.push(text) + this.#alone.end()
+    const told = this.#alone.push(text) + this.#alone.end()
+    this.#known_characters += text.length
+    if (this.#known_characters <= KNOWN_MAX) this.#known.set(text, told)
+    return told
   }
 
   #tell(lane: Lane, text: string): string {

@@ -6,8 +6,8 @@ import { numberText, parsedExactly } from '../exact.ts'
 import type { Json, JsonObject, MouthName } from '../hub.ts'
 import { listOf, objectOf, objectsOf, textOf } from '../providers/read.ts'
 
-/** From the top: a field, a place in a list, or the item with this `index`. */
-export type Step = string | number | { index: number; type: Json | undefined }
+/** From the top: a field, a place in a list, or an item of one by its place, or by its `index` where it has one. */
+export type Step = string | number | { index: number; is_index: boolean; type: Json | undefined }
 export type Visit = (text: string, path: readonly Step[]) => string
 /** `is_plain`: all of it is content. `is_piece`: of a stream, in which arguments come in pieces that are no JSON. */
 type Manner = { is_plain?: boolean; is_piece?: boolean }
@@ -52,7 +52,10 @@ function mapList(list: Json[], visit: Visit, manner: Manner, path: readonly Step
   let isSame = true
   const told = list.map((item, place) => {
     const { index, type } = objectOf(item)
-    const mapped = mapTexts(item, visit, manner, [...path, typeof index === 'number' ? { index, type } : place])
+    const is_index = typeof index === 'number'
+    const isItem = is_index || type !== undefined
+    const step = isItem ? { index: is_index ? index : place, is_index, type } : place
+    const mapped = mapTexts(item, visit, manner, [...path, step])
     isSame &&= mapped === item
     return mapped
   })
@@ -126,23 +129,29 @@ export const hasTokenIds = ({ prompt, input }: JsonObject): boolean =>
     listOf(given).some((one) => typeof one === 'number' || typeof listOf(one)[0] === 'number'),
   )
 
-/** What is the answer in an answer. */
-export const answerField: Partial<Record<MouthName, string>> = {
-  chat: 'choices',
-  completions: 'choices',
-  messages: 'content',
-  responses: 'output',
-}
+/** The mouths whose answers are texts. */
+export const telling: ReadonlySet<MouthName> = new Set(['chat', 'completions', 'messages', 'responses'])
 
 /** Of a whole answer. Likelihoods of what is no longer there are left out. */
 export function mapAnswer(mouth: MouthName, body: JsonObject, visit: Visit): JsonObject {
-  const field = answerField[mouth]
-  const value = field === undefined ? undefined : body[field]
-  if (field === undefined || value === undefined) return body
-  const told = mapTexts(value, visit, {}, [field])
-  if (told === value) return body
-  return { ...body, [field]: mouth === 'messages' ? told : withoutLikelihoods(told) }
+  const changed: JsonObject = {}
+  let isSame = true
+  for (const [name, value] of Object.entries(body)) {
+    if (!isOfAnswer(mouth, name)) continue
+    const mapped = mapField(body, name, value, visit, {}, [])
+    changed[name] = mapped
+    isSame &&= mapped === value
+  }
+  if (isSame) return body
+  return { ...body, ...(mouth === 'messages' ? changed : objectOf(withoutLikelihoods(changed))) }
 }
+
+/** What stands beside the answer and has none of it. */
+const BESIDE = new Set(['usage', 'provider', 'metadata', 'stop_sequence', 'timings', 'x_groq', 'prompt_filter_results'])
+
+/** A response repeats what was asked; the others tell by fields of their own what was searched for, and found. */
+const isOfAnswer = (mouth: MouthName, name: string): boolean =>
+  mouth === 'responses' ? name === 'output' || name === 'output_text' : !BESIDE.has(name)
 
 /** They, and the numbers of tokens, say what a text was. */
 const LIKELIHOODS = new Set(['logprobs', 'token_ids'])

@@ -9,7 +9,7 @@ import type { Answered, Wish } from '../ways/ways.ts'
 import { Blocked, Findings, type Side } from './findings.ts'
 import { type Guard, type Looking, screenAnswer, screenRequest } from './guard.ts'
 import { StreamScreen } from './stream-screen.ts'
-import { answerField } from './texts.ts'
+import { telling } from './texts.ts'
 import type { Asking } from './whole-rules.ts'
 
 type Body = Answered['body']
@@ -59,7 +59,7 @@ export class Watch {
   /** The whole answer as it may be told. */
   answer(wish: Wish, body: Body): Body | Promise<Body> {
     const { output } = this.#guard
-    if (!output || answerField[wish.mouth] === undefined) return body
+    if (!output || !telling.has(wish.mouth)) return body
     const answer = parsedExactly(body.toString()) as JsonObject
     const told = (screened: JsonObject) => (screened === answer ? body : JSON.stringify(screened))
     const screened = screenAnswer(output, wish.mouth, answer, this.#looking('output'))
