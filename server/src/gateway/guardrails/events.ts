@@ -111,14 +111,24 @@ function placed(path: readonly Step[], text: string): Json {
   }, text)
 }
 
-/** Anthropic's: blocks that begin, go on by deltas and stop. */
+/** Anthropic's: blocks that begin, go on by deltas and stop. One that begins with text is told as one that goes on by it. */
 function ofMessages({ event, data }: StreamEvent, lanes: Lanes): StreamEvent[] {
   const index = countOf(data.index)
   if (data.type === 'content_block_start') {
-    return [{ event, data: { ...data, content_block: lanes.whole(data.content_block ?? null) } }]
+    const block = objectOf(data.content_block)
+    const field = { text: 'text', thinking: 'thinking' }[String(block.type)]
+    const text = field === undefined ? '' : block[field]
+    if (field === undefined || typeof text !== 'string' || text === '') {
+      return [{ event, data: { ...data, content_block: lanes.whole(data.content_block ?? null) } }]
+    }
+    const empty = { ...data, content_block: lanes.whole({ ...block, [field]: '' }) }
+    const type = 'content_block_delta'
+    const begun = { event: event && type, data: { type, index, delta: { type: `${field}_delta`, [field]: text } } }
+    return [{ event, data: empty }, ...ofMessages(begun, lanes)]
   }
   if (data.type === 'content_block_stop') return [...lanes.rest(`${index} `), { event, data }]
-  if (data.type !== 'content_block_delta') return [{ event, data }]
+  if (data.type === 'message_delta') return [{ event, data }]
+  if (data.type !== 'content_block_delta') return [{ event, data: objectOf(lanes.whole(data)) }]
   const delta = objectOf(data.delta)
   const field = { text_delta: 'text', thinking_delta: 'thinking', input_json_delta: 'partial_json' }[String(delta.type)]
   const text = field === undefined ? undefined : delta[field]
@@ -129,7 +139,8 @@ function ofMessages({ event, data }: StreamEvent, lanes: Lanes): StreamEvent[] {
 }
 
 /** OpenAI's responses: `….delta` events, each followed by a `….done` that says it all again, as the last event does. */
-function ofResponses({ event, data }: StreamEvent, lanes: Lanes): StreamEvent[] {
+function ofResponses(one: StreamEvent, lanes: Lanes): StreamEvent[] {
+  const { event, data } = one
   const type = String(data.type)
   const about = type.replace(/\.(delta|done)$/, '')
   const lane = `${countOf(data.output_index)} ${data.content_index ?? data.summary_index ?? ''} ${about} `
@@ -148,6 +159,23 @@ function ofResponses({ event, data }: StreamEvent, lanes: Lanes): StreamEvent[] 
     const output = withoutLikelihoods(lanes.whole(response.output ?? []))
     return [{ event, data: { ...data, response: { ...response, output } } }]
   }
+  const begun = type.endsWith('part.added') ? begunBy(one) : undefined
+  if (begun) return begun.flatMap((each) => ofResponses(each, lanes))
   const rest = type.endsWith('.done') ? lanes.rest(lane) : []
   return [...rest, { event, data: objectOf(withoutLikelihoods(lanes.whole(data))) }]
+}
+
+/** A part that begins with text, as one that goes on by it. */
+function begunBy({ event, data }: StreamEvent): StreamEvent[] | undefined {
+  const { part: given, ...at } = data
+  const part = objectOf(given)
+  const kind = String(part.type)
+  const field = kind === 'refusal' ? 'refusal' : 'text'
+  const delta = part[field]
+  if (typeof delta !== 'string' || delta === '') return undefined
+  const type = `response.${kind === 'summary_text' ? 'reasoning_summary_text' : kind}.delta`
+  return [
+    { event, data: { ...data, part: { ...part, [field]: '' } } },
+    { event: event && type, data: { ...at, type, delta } },
+  ]
 }

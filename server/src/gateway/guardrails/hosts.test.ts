@@ -3,7 +3,9 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import Anthropic from '@anthropic-ai/sdk'
 import type { GatewayGuardrail } from '@flow/contract/gateway-routes'
+import OpenAI from 'openai'
 import { newOrganization, testFlow } from '../../testing.ts'
 import { type Answer, breaks, delta, event, type Got, openUpstream, says, streams } from '../call/upstream-testing.ts'
 import { PREFIX } from '../front/front.ts'
@@ -40,6 +42,10 @@ async function hosted({ rule, action, side }: Rule, ...answers: Answer[]) {
   await alice.gateway.providers.create({ name: 'open', kind: 'openai', ...shared, options: { responses: 'native' } })
   await alice.gateway.providers.create({ name: 'claude', kind: 'anthropic', ...shared })
   await alice.gateway.guardrails.create({ name: 'Guard', always: true, rule, action, side } as never)
+  const fetch = (url: string | URL | Request, init?: RequestInit) => plane.respond(new Request(url, init))
+  const client = { apiKey: admin.api_key, maxRetries: 0, fetch }
+  const openai = new OpenAI({ ...client, baseURL: `http://flow.test${PREFIX}` })
+  const anthropic = new Anthropic({ ...client, baseURL: `http://flow.test${PREFIX.replace(/\/v1$/, '')}` })
   const headers = { authorization: `Bearer ${admin.api_key}`, 'content-type': 'application/json' }
   const ask = async (path: string, body: object) => {
     const init = { method: 'POST', headers, body: JSON.stringify(body) }
@@ -47,7 +53,7 @@ async function hosted({ rule, action, side }: Rule, ...answers: Answer[]) {
     const text = await response.text()
     return { status: response.status, text, kept: String(records.at(-1)?.answer), record: records.at(-1) }
   }
-  return { ask, answer, got }
+  return { ask, answer, got, openai, anthropic }
 }
 
 const messages = [{ role: 'user', content: 'x' }]
@@ -217,4 +223,54 @@ test('a form holds for an answer that comes in parts, and what is found over par
   const redacting = await hosted({ rule: secret, action: 'redact', side: 'output' }, inParts('a SEC', 'RET-12', '34'))
   const { text } = await redacting.ask('/chat/completions', { ...asked, stream: true })
   assert.match(text, /"delta":\{"content":\[\{"type":"text","text":"\[REDACTED\]"\}\]\}/)
+})
+
+test('what begins with text is looked at together with what follows', async () => {
+  const usage = { input_tokens: 1, output_tokens: 1 }
+  const message = { id: 'm', type: 'message', role: 'assistant', model: 'm', content: [], stop_reason: null, usage }
+  const block = (kind: string): JsonObject[] => [
+    { type: 'content_block_start', index: 0, content_block: { type: kind, [kind]: 'so SECRET-' } },
+    { type: 'content_block_delta', index: 0, delta: { type: `${kind}_delta`, [kind]: '1234' } },
+    { type: 'content_block_stop', index: 0 },
+  ]
+  const blocks = (kind: string) =>
+    typed(
+      { type: 'message_start', message },
+      ...block(kind),
+      { type: 'message_delta', delta: { stop_reason: 'end_turn', stop_sequence: null }, usage: { output_tokens: 3 } },
+      { type: 'message_stop' },
+    )
+  const text = 'so SECRET-1234'
+  const item = { id: 'msg_1', type: 'message', role: 'assistant', status: 'completed' }
+  const part = { type: 'output_text', text, annotations: [] }
+  const head = { id: 'resp_1', object: 'response', created_at: 1, model: 'm', usage: { ...usage, total_tokens: 2 } }
+  const at = { item_id: 'msg_1', output_index: 0, content_index: 0 }
+  const output = [{ ...item, content: [part] }]
+  const parts = typed(
+    { type: 'response.created', response: { ...head, status: 'in_progress', output: [] } },
+    { type: 'response.output_item.added', output_index: 0, item: { ...item, content: [], status: 'in_progress' } },
+    { type: 'response.content_part.added', ...at, part: { ...part, text: 'so SECRET-' } },
+    { type: 'response.output_text.delta', ...at, delta: '1234' },
+    { type: 'response.output_text.done', ...at, text },
+    { type: 'response.content_part.done', ...at, part },
+    { type: 'response.output_item.done', output_index: 0, item: output[0] ?? {} },
+    { type: 'response.completed', response: { ...head, status: 'completed', output } },
+  )
+  const { ask, answer, openai, anthropic } = await hosted({ rule: secret, action: 'redact', side: 'output' })
+  answer(streams(...blocks('text')))
+  const streamed = { max_tokens: 50, messages: [{ role: 'user' as const, content: 'x' }] }
+  const { content } = await anthropic.messages.stream({ ...streamed, model: 'claude/m' }).finalMessage()
+  assert.deepEqual(content, [{ type: 'text', text: 'so [REDACTED]' }])
+  answer(streams(...blocks('thinking')))
+  const thought = await ask('/messages', { ...streamed, model: 'claude/m', stream: true })
+  assert.match(thought.text, /"thinking":"\[REDACTED\]"/)
+  answer(streams(...parts))
+  assert.equal(
+    (await openai.responses.stream({ model: 'open/m', input: 'x' }).finalResponse()).output_text,
+    'so [REDACTED]',
+  )
+  const { text: told } = await ask('/responses', { model: 'open/m', input: 'x', stream: true })
+  for (const one of [thought.text, told]) assert.doesNotMatch(one, /SECRET-|1234/)
+  const numbers = [...told.matchAll(/"sequence_number":(\d+)/g)].map(([, number]) => Number(number))
+  assert.deepEqual(numbers, Array.from(numbers.keys()))
 })
