@@ -12,7 +12,7 @@ import type { Guardrail, Policy, Route } from '../policies/policy.ts'
 import { type Keep, keepExamples } from './examples.ts'
 import { chainOf, type Screener, screenerOf } from './filters.ts'
 import { Blocked, blockedBy, type Findings, type Side, tooMuchFor, uncheckedBy, unreadable } from './findings.ts'
-import { hasTokenIds, mainOfAnswer, mainOfRequest, mapAnswer, mapRequest, type Visit } from './texts.ts'
+import { hasTokenIds, mainOfAnswer, mainOfRequest, mapAnswer, mapRequest, TooDeep, type Visit } from './texts.ts'
 import { type Asking, type Looked, type Means, TooLong, type WholeRule, wholeRuleOf } from './whole-rules.ts'
 
 /** Steps that the patterns of a side may take in a call, about three seconds of them. */
@@ -106,7 +106,24 @@ export const screenAnswer = (
 
 type MapTexts = (body: JsonObject, visit: Visit) => JsonObject
 
-function screen(
+const screen: typeof screenAll = (part, body, map, main, looking) =>
+  within(part, looking, () => screenAll(part, body, map, main, looking), body)
+
+/** What is nested too deep to be looked at passes where it is only to be noted. */
+export function within<Value>(part: Part, { side, findings }: Looking, look: () => Value, unlooked: Value): Value {
+  try {
+    return look()
+  } catch (thrown) {
+    if (!(thrown instanceof TooDeep)) throw thrown
+    const all = [...part.screeners, ...part.wholes].map(({ guardrail }) => guardrail)
+    const strict = all.find(({ action }) => action !== 'flag')
+    if (strict) throw tooMuchFor(strict, side)
+    for (const one of all) findings.add(one, 'unchecked', side)
+    return unlooked
+  }
+}
+
+function screenAll(
   part: Part,
   body: JsonObject,
   map: MapTexts,

@@ -274,3 +274,36 @@ test('what begins with text is looked at together with what follows', async () =
   const numbers = [...told.matchAll(/"sequence_number":(\d+)/g)].map(([, number]) => Number(number))
   assert.deepEqual(numbers, Array.from(numbers.keys()))
 })
+
+test('arguments that are nested too deep to be looked at do not pass, unless they are only to be noted', async () => {
+  const deep = `${'['.repeat(250)}1${']'.repeat(250)}`
+  const call = { index: 0, id: 'c', type: 'function', function: { name: 'f', arguments: deep } }
+  const asks = [
+    { role: 'assistant', tool_calls: [call] },
+    { role: 'tool', tool_call_id: 'c', content: 'x' },
+  ]
+  const answers = either(
+    chatOf({ message: { content: null, tool_calls: [call] } }),
+    event({ choices: [{ index: 0, delta: { tool_calls: [call] }, finish_reason: null }] }),
+    delta('', 'stop'),
+    DONE,
+  )
+  for (const action of ['redact', 'block', 'flag'] as const) {
+    for (const side of ['input', 'output'] as const) {
+      const { ask } = await hosted({ rule: secret, action, side }, side === 'input' ? says('x') : answers)
+      for (const stream of side === 'input' ? [false] : [false, true]) {
+        const body = side === 'input' ? { ...asked, messages: [...asks, ...messages] } : asked
+        const { status, text, record } = await ask('/chat/completions', { ...body, stream })
+        if (action === 'flag') {
+          assert.equal(status, 200)
+          assert.deepEqual(record?.findings, [{ guardrail: 'Guard', action: 'unchecked', side }])
+          if (side === 'output') assert.ok(text.includes(deep))
+          continue
+        }
+        assert.match(text, /guardrail_limit/)
+        assert.doesNotMatch(text, /\[\[\[|INTERNAL/)
+        if (!stream) assert.equal(status, 400)
+      }
+    }
+  }
+})

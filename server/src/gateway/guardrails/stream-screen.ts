@@ -11,7 +11,7 @@ import { EventReader } from '../ways/sse.ts'
 import { type Lanes, type Spot, type StreamEvent, throughLanes } from './events.ts'
 import { chainOf, type Filter } from './filters.ts'
 import { tooMuchFor } from './findings.ts'
-import { type Looking, lookAt, newBudget, type Part } from './guard.ts'
+import { type Looking, lookAt, newBudget, type Part, within } from './guard.ts'
 import { mapArguments, mapTexts } from './texts.ts'
 
 /** Characters of a stream that are held back, in events to tell and in arguments that are not complete. */
@@ -83,7 +83,8 @@ export class StreamScreen {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       return [...this.#lanes.rest(''), { mark: `${event === null ? '' : `event: ${event}\n`}data: ${data}\n\n` }]
     }
-    return throughLanes(this.#mouth, { event, data: value }, this.#lanes)
+    const one = { event, data: value }
+    return within(this.#part, this.#looking, () => throughLanes(this.#mouth, one, this.#lanes), [one])
   }
 
   /** What was held, with what is to be told instead of its texts. */
@@ -173,7 +174,7 @@ class ScreeningLanes implements Lanes {
     return [...this.#open.values()].flatMap((lane) => {
       if (!lane.spot.lane.startsWith(beginning)) return []
       this.#open.delete(lane.spot.lane)
-      const screened = lane.spot.is_arguments ? mapArguments(lane.arguments, this.#screen) : lane.filter.end()
+      const screened = lane.spot.is_arguments ? this.#screenArguments(lane.arguments) : lane.filter.end()
       if (lane.spot.is_arguments && !this.#strictest) return []
       const told = this.#tell(lane, screened)
       return told === '' ? [] : [lane.spot.more(told)]
@@ -188,6 +189,10 @@ class ScreeningLanes implements Lanes {
       if (!this.is_too_much) this.#wholes.add(told)
       return told
     })
+  }
+
+  #screenArguments(text: string): string {
+    return within(this.#part, this.#looking, () => mapArguments(text, this.#screen), text)
   }
 
   readonly #screen = (text: string): string => {

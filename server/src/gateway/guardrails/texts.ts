@@ -32,6 +32,8 @@ const UNREAD = new Set([
   'include',
 ])
 const DEPTH_MAX = 200
+/** It is nested more than so many levels deep. */
+export class TooDeep extends Error {}
 
 /** The same, with what `visit` gives in the place of each text; the very same where nothing changes. */
 export function mapTexts(value: Json, visit: Visit, manner: Manner = {}, path: readonly Step[] = []): Json {
@@ -39,7 +41,7 @@ export function mapTexts(value: Json, visit: Visit, manner: Manner = {}, path: r
   const number = numberText(value)
   if (number !== undefined) return manner.is_plain ? mapNumber(value, number, visit, path) : value
   if (typeof value !== 'object' || value === null) return value
-  if (path.length > DEPTH_MAX) throw new SyntaxError(`It is nested more than ${DEPTH_MAX} levels deep.`)
+  if (path.length > DEPTH_MAX) throw new TooDeep()
   return Array.isArray(value) ? mapList(value, visit, manner, path) : mapObject(value, visit, manner, path)
 }
 
