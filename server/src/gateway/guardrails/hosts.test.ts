@@ -307,3 +307,24 @@ test('arguments that are nested too deep to be looked at do not pass, unless the
     }
   }
 })
+
+test('two fields of arguments whose names are redacted alike stay two', async () => {
+  const given = '{"S-1":"alice","S-2":"bob","n":5,"[REDACTED] 2":"carl","S-3":{"S-4":1}}'
+  const call = { index: 0, id: 'c', type: 'function', function: { name: 'f', arguments: given } }
+  const answers = either(
+    chatOf({ message: { content: null, tool_calls: [call] } }),
+    event({ choices: [{ index: 0, delta: { tool_calls: [call] }, finish_reason: null }] }),
+    delta('', 'stop'),
+    DONE,
+  )
+  const rule = { type: 'regex' as const, patterns: ['S-\\d+'] }
+  const { ask } = await hosted({ rule, action: 'redact', side: 'output' }, answers)
+  for (const stream of [false, true]) {
+    const { text } = await ask('/chat/completions', { ...asked, stream })
+    const told = JSON.parse(JSON.parse(`"${text.match(/"arguments":"(\{.*?\})"\}/)?.[1]}"`))
+    assert.deepEqual(told, {
+      ...{ '[REDACTED]': 'alice', '[REDACTED] 3': 'bob', n: 5, '[REDACTED] 2': 'carl' },
+      '[REDACTED] 4': { '[REDACTED]': 1 },
+    })
+  }
+})

@@ -66,15 +66,26 @@ function mapList(list: Json[], visit: Visit, manner: Manner, path: readonly Step
 
 function mapObject(object: JsonObject, visit: Visit, manner: Manner, path: readonly Step[]): JsonObject {
   let told: JsonObject | undefined
+  let counts: Map<string, number> | undefined
   for (const [name, value] of Object.entries(object)) {
     const mapped = mapField(object, name, value, visit, manner, path)
     const renamed = manner.is_plain ? visit(name, path) : name
     if (mapped === value && renamed === name) continue
     told ??= { ...object }
     if (renamed !== name) delete told[name]
-    told[renamed] = mapped
+    counts ??= new Map()
+    told[renamed === name ? name : unused(renamed, told, counts)] = mapped
   }
   return told ?? object
+}
+
+/** Two names that are redacted alike stay two. */
+function unused(name: string, told: JsonObject, counts: Map<string, number>): string {
+  let count = counts.get(name) ?? 1
+  const free = () => (count === 1 ? name : `${name} ${count}`)
+  while (Object.hasOwn(told, free())) count += 1
+  counts.set(name, count)
+  return free()
 }
 
 function mapField(
