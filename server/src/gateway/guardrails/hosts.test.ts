@@ -12,6 +12,7 @@ import { PREFIX } from '../front/front.ts'
 import type { JsonObject } from '../hub.ts'
 import { openPlane } from '../open.ts'
 import type { CallRecord } from '../policies/policy.ts'
+import { mapRequest } from './texts.ts'
 
 const { platform } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
 
@@ -327,4 +328,37 @@ test('two fields of arguments whose names are redacted alike stay two', async ()
       '[REDACTED] 4': { '[REDACTED]': 1 },
     })
   }
+})
+
+test('what has fields as its owner likes is looked at in all of them, and encoded bytes in none', () => {
+  const hidden = (body: JsonObject) => mapRequest(body, (text) => (text.includes('SECRET') ? 'HIDDEN' : text))
+  const ones = (value: string): JsonObject => ({ name: value, type: value, pattern: value, required: [value] })
+  const schema = (value: string): JsonObject => ({
+    type: 'object',
+    properties: { default: { type: 'string', pattern: 'SECRET' }, a: { enum: [value], examples: [ones(value)] } },
+  })
+  const call = (given: string): JsonObject => ({ tool_calls: [{ function: { name: 'f', arguments: given } }] })
+  const body = (value: string, escaped: string): JsonObject => ({
+    documents: [{ id: 'SECRET', data: value }, { data: ones(value) }, ones(value)],
+    tools: [{ type: 'function', function: { name: 'SECRET', parameters: schema(value) } }],
+    messages: [call(JSON.stringify(value)), call(escaped)],
+    unknown: { data: value },
+    input: [{ type: 'image', data: value === 'HIDDEN' ? value : `${value}, in words` }],
+  })
+  assert.deepEqual(hidden(body('a SECRET', '"\\u0053ECRET"')), body('HIDDEN', '"HIDDEN"'))
+
+  const encoded: JsonObject[] = [
+    { type: 'input_audio', input_audio: { data: 'SECRET', format: 'wav' } },
+    { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'SECRET' } },
+    { type: 'image', data: 'data:image/png;base64,SECRET', mimeType: 'image/png' },
+    { inline_data: { mime_type: 'image/png', data: 'SECRET+/==' } },
+    { type: 'redacted_thinking', data: 'openai:SECRET' },
+    { type: 'image_generation_call', id: 'SECRET', result: 'SECRET' },
+  ]
+  for (const one of encoded) assert.deepEqual(hidden({ input: [one] }), { input: [one] })
+  const text = (data: string): JsonObject => ({
+    type: 'document',
+    source: { type: 'text', media_type: 'text/plain', data },
+  })
+  assert.deepEqual(hidden({ input: [text('SECRET')] }), { input: [text('HIDDEN')] })
 })

@@ -9,19 +9,28 @@ import { listOf, objectOf, objectsOf, textOf } from '../providers/read.ts'
 /** From the top: a field, a place in a list, or an item of one by its place, or by its `index` where it has one. */
 export type Step = string | number | { index: number; is_index: boolean; type: Json | undefined }
 export type Visit = (text: string, path: readonly Step[]) => string
-/** `is_plain`: all of it is content. `is_piece`: of a stream, in which arguments come in pieces that are no JSON. */
-type Manner = { is_plain?: boolean; is_piece?: boolean }
+/** `is_plain`: all of it is content. `is_piece`: of a stream, in which arguments come in pieces that are no JSON.
+ *  `is_free`: what a client or its user has made, in which words like `name` and `type` mean what they like. */
+type Manner = { is_plain?: boolean; is_piece?: boolean; is_free?: boolean }
 
-/** Strings that are no text. */
+/** Strings that are no text: ids, and encoded bytes. */
+const SEALED = new Set([
+  ...['id', 'tool_call_id', 'tool_use_id', 'call_id', 'item_id', 'file_id', 'previous_response_id', 'container'],
+  ...['signature', 'encrypted_content', 'encrypted_index', 'file_data', 'obfuscation', 'media_type', 'mime_type'],
+  ...['b64_json', 'partial_image_b64'],
+])
+/** And those that are names, where a format says what they name. */
 const NAMING = new Set([
-  ...['id', 'type', 'role', 'model', 'name', 'status', 'object', 'tool_call_id', 'tool_use_id', 'call_id', 'item_id'],
-  ...['file_id', 'previous_response_id', 'container', 'phase', 'signature', 'encrypted_content', 'encrypted_index'],
-  ...['file_data', 'obfuscation', 'system_fingerprint', 'media_type', 'mime_type', 'format', 'detail', 'ttl', 'scope'],
-  ...['$ref', '$schema', '$id', '$anchor', 'pattern', 'encoding_format', 'input_type', 'truncate', 'effort'],
+  ...['type', 'role', 'model', 'name', 'status', 'object', 'phase', 'system_fingerprint', 'format', 'detail', 'ttl'],
+  ...['scope', '$ref', '$schema', '$id', '$anchor', 'pattern', 'encoding_format', 'input_type', 'truncate', 'effort'],
   ...['finish_reason', 'stop_reason', 'service_tier', 'verbosity', 'display', 'reasoning_effort'],
 ])
 /** Nothing in them is text. */
 const PASSED = new Set(['logprobs', 'required', 'cache_control', 'tool_choice', 'logit_bias', 'modalities'])
+/** Values by a schema's example, and documents, which have fields as their owner likes. */
+const FREE = new Set(['examples', 'example', 'default', 'const', 'enum', 'documents'])
+/** Of a schema: what stands in them has a name of its owner's. */
+const NAMED = new Set<unknown>(['properties', 'patternProperties', '$defs', 'definitions'])
 const UNREAD = new Set([
   'metadata',
   'user',
@@ -98,17 +107,30 @@ function mapField(
 ): Json {
   const at = [...path, name]
   if (manner.is_plain) return mapTexts(value, visit, manner, at)
-  if (PASSED.has(name) || (name === 'type' && Array.isArray(value))) return value
-  if (typeof value !== 'string') {
-    const isInput = name === 'input' && String(of.type).endsWith('tool_use')
-    return mapTexts(value, visit, isInput ? { is_plain: true } : manner, at)
-  }
-  if (NAMING.has(name)) return value
-  // Encoded bytes, and what a model has sealed.
-  if (name === 'data' && of.type !== 'text') return value
+  if (!manner.is_free && (PASSED.has(name) || (name === 'type' && Array.isArray(value)))) return value
+  if (typeof value !== 'string') return mapTexts(value, visit, mannerIn(of, name, manner, path.at(-1)), at)
+  if (SEALED.has(name) || (!manner.is_free && NAMING.has(name)) || isEncoded(of, name, value, path)) return value
   if (/url$/.test(name) && value.startsWith('data:')) return value
   if (isOfFile(name, path.at(-1)) && /^https?:\/\/\S+$/i.test(value)) return value
   return name === 'arguments' && !manner.is_piece ? mapArguments(value, visit, at) : visit(value, at)
+}
+
+function mannerIn(of: JsonObject, name: string, manner: Manner, above: Step | undefined): Manner {
+  if (name === 'input' && String(of.type).endsWith('tool_use')) return { is_plain: true }
+  return FREE.has(name) && !NAMED.has(above) ? { ...manner, is_free: true } : manner
+}
+
+const BYTES = /^(data:[^,]*,)?[\w+/=\s-]*$/
+
+/** Encoded bytes, where something beside or above says so, and what a model has sealed. */
+function isEncoded(of: JsonObject, name: string, value: string, path: readonly Step[]): boolean {
+  const type = textOf(of.type) ?? ''
+  if (name === 'result') return type === 'image_generation_call'
+  if (name !== 'data' || type === 'text') return false
+  if (/redacted|encrypted/.test(type)) return true
+  const above = path.findLast((step) => typeof step === 'string') ?? ''
+  const isSaid = 'media_type' in of || 'mime_type' in of || 'mimeType' in of
+  return (isSaid || /base64|image|audio|video|file/i.test(`${type} ${above}`)) && BYTES.test(value)
 }
 
 /** Whether an address there is one of an image or a file: changed, it would lead elsewhere. */
@@ -118,7 +140,7 @@ const isOfFile = (name: string, above: Step | undefined): boolean =>
 /** Arguments are JSON as text: looked at as what they mean, since the same letter can be written in many ways. */
 export function mapArguments(text: string, visit: Visit, path: readonly Step[] = []): string {
   const value = parsedExactly(text)
-  if (typeof value !== 'object' || value === null) return visit(text, path)
+  if (typeof value !== 'string' && (typeof value !== 'object' || value === null)) return visit(text, path)
   const told = mapTexts(value, visit, { is_plain: true }, path)
   return told === value ? text : JSON.stringify(told)
 }
