@@ -139,12 +139,14 @@ export class Call implements Asker, Answerer {
       chance: chance(),
       firstChunkMs: (provider, name) => breakers.of(provider, name).firstChunkMs(now),
     })
+    const route = 'stops' in routed ? routed.route : undefined
+    const guard = pass.is_unguarded ? undefined : this.#plane.guards.of(policy, route)
+    if (guard) {
+      const { caller, inside } = pass
+      this.watch = new Watch(guard, { caller, inside, request_id: this.asked.request_id }, this.#plane.log)
+    }
     if (!('stops' in routed)) throw new Refusal(routed)
-
-    const guard = pass.is_unguarded ? undefined : this.#plane.guards.of(policy, routed.route)
-    if (!guard) return this.#find(pass, wish, policy, routed)
-    const { caller, inside } = pass
-    this.watch = new Watch(guard, { caller, inside, request_id: this.asked.request_id }, this.#plane.log)
+    if (!this.watch) return this.#find(pass, wish, policy, routed)
     this.#then(this.watch.wish(wish), (allowed) => {
       // The client went away while its prompt was looked at.
       if (this.#isOver) return

@@ -66,7 +66,7 @@ const micro = (ms: number): number => Math.round(ms * 1000) / 1000
 export const usageOf = ({ wish }: Call, counted: Counted | undefined): Used =>
   counted ? usedBy(counted, wish?.outline.text_bytes ?? 0) : { usage: nothing, is_estimated: false }
 
-/** As it came, unless a guardrail has changed it; what one has blocked is kept nowhere. */
+/** As it came, unless a guardrail has changed it. What one has blocked, or has not let pass yet, is kept nowhere. */
 function promptKept({ asked, watch }: Call): Buffer | null {
   if (!watch || watch.kept === undefined) return kept([asked.body])
   return watch.kept === null ? null : kept([watch.kept])

@@ -29,16 +29,19 @@ export type Guard = {
   digest: string
 }
 
+type Named = Pick<Route, 'guardrails'>
+const NOWHERE: Named = { guardrails: [] }
+
 export type Guards = {
-  /** Undefined: nothing is looked at. */
-  of(policy: Policy, route: Route): Guard | undefined
+  /** Of a call that goes there; without a route, of one that goes nowhere. Undefined: nothing is looked at. */
+  of(policy: Policy, route: Named | undefined): Guard | undefined
 }
 
 export function createGuards(means: Means): Guards {
   const known = new WeakMap<Policy, Map<string, Guard | undefined>>()
   const keep = keepExamples()
   return {
-    of(policy, route) {
+    of(policy, route = NOWHERE) {
       if (policy.guardrails.size === 0) return undefined
       const made = known.get(policy) ?? new Map<string, Guard | undefined>()
       known.set(policy, made)
@@ -49,7 +52,7 @@ export function createGuards(means: Means): Guards {
   }
 }
 
-function guardOf(policy: Policy, route: Route, means: Means, keep: Keep): Guard | undefined {
+function guardOf(policy: Policy, route: Named, means: Means, keep: Keep): Guard | undefined {
   const always = [...policy.guardrails.values()].filter((one) => one.always)
   const named = route.guardrails.flatMap((id) => policy.guardrails.get(id) ?? [])
   const all = [...new Set([...always, ...named])]

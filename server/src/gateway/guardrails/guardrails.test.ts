@@ -567,6 +567,37 @@ test('a client that goes away while it is looked at is noted once, and pays for 
   }
 })
 
+test('of a prompt that no guardrail has let pass yet the trace keeps nothing', async () => {
+  const organization = await newOrganization()
+  const nowhere = { model: 'nobody/knows' }
+  const { record: unguarded } = await post(organization, chat, echo('code-1234', nowhere))
+  assert.match(`${unguarded?.request}`, /code-1234/)
+  const { id: guardrail_id } = await guard(organization, { rule: regex, action: 'redact', side: 'input' })
+  const { status, record } = await post(organization, chat, echo('code-1234', nowhere))
+  assert.deepEqual([status, record?.status, record?.request], [404, 'refused', null])
+
+  const leave = async (content: string) => {
+    const before = records.length
+    const abort = new AbortController()
+    const asked = assert.rejects(post(organization, chat, echo(content), {}, abort.signal))
+    await pause(100)
+    abort.abort()
+    await asked
+    const [noted] = records.slice(before)
+    assert.deepEqual([noted?.status, noted?.request], ['aborted', null])
+  }
+  await organization.alice.gateway.guardrails.update({
+    guardrail_id,
+    rule: { type: 'regex', patterns: ['code-\\d+', '(?:[a-z]{0,300}){2}9Z'] },
+  })
+  await leave(`code-1234 ${'lorem ipsum '.repeat(20_000)}`)
+  const rule = await block(organization, 'slow', 'export const main = async () => { for (;;); }', {
+    timeout_seconds: 1,
+  })
+  await organization.alice.gateway.guardrails.update({ guardrail_id, rule })
+  await leave('code-1234')
+})
+
 test('an answer that is blocked is kept for nobody, and an idempotency key is free again', async () => {
   const organization = await newOrganization()
   const { id: guardrail_id } = await guard(organization, { rule: regex, action: 'block', side: 'output' })

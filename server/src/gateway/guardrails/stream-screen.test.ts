@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GuardrailRule } from '@flow/contract/gateway-routes'
 import { chance } from '../mouths/mouths-testing.ts'
-import type { Guardrail, Policy, Route } from '../policies/policy.ts'
+import type { Guardrail, Policy } from '../policies/policy.ts'
 import { Blocked, Findings } from './findings.ts'
 import { createGuards, type Looking, type Part, screenAnswer } from './guard.ts'
 import { StreamScreen } from './stream-screen.ts'
@@ -29,7 +29,7 @@ function partOf(action: Guardrail['action'], given: GuardrailRule[]): Part {
   )
   const policy = { guardrails: new Map(all.map((one) => [one.id, one])) } as unknown as Policy
   const means = { embed: () => assert.fail(), run: () => assert.fail() }
-  const part = createGuards(means).of(policy, { guardrails: [] as string[] } as Route)?.output
+  const part = createGuards(means).of(policy, undefined)?.output
   assert.ok(part)
   return part
 }

@@ -6,7 +6,7 @@ import type { Headers } from '../front/exchange.ts'
 import type { JsonObject } from '../hub.ts'
 import { outlineOf } from '../mouths/outline.ts'
 import type { Answered, Wish } from '../ways/ways.ts'
-import { Blocked, Findings, type Side } from './findings.ts'
+import { Findings, type Side } from './findings.ts'
 import { type Guard, type Looking, screenAnswer, screenRequest } from './guard.ts'
 import { StreamScreen } from './stream-screen.ts'
 import { telling } from './texts.ts'
@@ -16,7 +16,8 @@ type Body = Answered['body']
 
 export class Watch {
   readonly findings = new Findings()
-  /** Of the prompt, as the trace may keep it where it is not as it came; null: not at all. */
+  /** Of the prompt, as the trace may keep it where it is not as it came; null: not at all, as long as not all who look at
+   *  it have let it pass. */
   kept: string | null | undefined
   readonly #guard: Guard
   readonly #asking: Asking
@@ -27,6 +28,7 @@ export class Watch {
     this.#guard = guard
     this.#asking = asking
     this.#log = log
+    if (guard.input) this.kept = null
   }
 
   get digest(): string {
@@ -42,18 +44,8 @@ export class Watch {
     const { input, output } = this.#guard
     if (output && wish.outline.stream) this.#screen = new StreamScreen(output, wish.mouth, this.#looking('output'))
     if (!input) return wish
-    const isBlocked = (thrown: unknown): never => {
-      if (thrown instanceof Blocked) this.kept = null
-      throw thrown
-    }
-    try {
-      const body = screenRequest(input, wish.mouth, wish.body, this.#looking('input'))
-      return body instanceof Promise
-        ? body.then((told) => this.#changed(wish, told), isBlocked)
-        : this.#changed(wish, body)
-    } catch (thrown) {
-      return isBlocked(thrown)
-    }
+    const body = screenRequest(input, wish.mouth, wish.body, this.#looking('input'))
+    return body instanceof Promise ? body.then((told) => this.#passed(wish, told)) : this.#passed(wish, body)
   }
 
   /** The whole answer as it may be told. */
@@ -76,9 +68,9 @@ export class Watch {
     return this.#screen ? this.#screen.end(last) : last
   }
 
-  #changed(wish: Wish, body: JsonObject): Wish {
+  #passed(wish: Wish, body: JsonObject): Wish {
+    this.kept = body === wish.body ? undefined : JSON.stringify(body)
     if (body === wish.body) return wish
-    this.kept = JSON.stringify(body)
     const { stream } = wish.outline
     return { ...wish, body, outline: { ...outlineOf(wish.mouth, body), stream } }
   }
