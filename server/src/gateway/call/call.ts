@@ -97,7 +97,7 @@ export class Call implements Asker, Answerer {
   }
 
   drained() {
-    this.asking?.winner?.resume()
+    if (!this.watch?.busy) this.asking?.winner?.resume()
   }
 
   #letIn(pass: Pass) {
@@ -227,10 +227,24 @@ export class Call implements Asker, Answerer {
   said(attempt: Attempt, given: string | Buffer) {
     if (this.#isOver) return
     const piece = this.watch ? this.watch.piece(given) : given
+    if (!(piece instanceof Promise)) return void this.#say(attempt, piece)
+    // No more is read before this is looked at.
+    attempt.pause()
+    this.#then(piece, (allowed) => {
+      if (this.#say(attempt, allowed)) this.drained()
+    })
+  }
+
+  /** False: no more is to be read. */
+  #say(attempt: Attempt, piece: string | Buffer): boolean {
+    if (this.#isOver) return false
     this.#keep(piece)
-    if (!this.#hasBegun && piece.length > 0) this.#begin(attempt, piece)
-    else if (!this.#reply.write(piece)) attempt.pause()
+    const isFirst = !this.#hasBegun && piece.length > 0
+    if (isFirst) this.#begin(attempt, piece)
+    const isTaken = isFirst || this.#reply.write(piece)
+    if (!isTaken) attempt.pause()
     if (!this.#ticket?.covers(attempt.passage?.output_tokens ?? 0)) this.#cutOff(uncovered)
+    return isTaken
   }
 
   #begin(attempt: Attempt, piece: string | Buffer) {
@@ -288,10 +302,11 @@ export class Call implements Asker, Answerer {
   /** It may not go on: its key was revoked, or nobody pays for more. */
   readonly #cutOff = (fault: Fault) => this.#fail('cut_off', fault)
   /** The server stops. */
-  readonly #stop = (fault: Fault) => this.failed(fault)
+  readonly #stop = (fault: Fault) => this.#fail('failed', fault)
 
   failed(fault: Fault) {
-    this.#fail('failed', fault)
+    // What was said before it is told before it.
+    this.#then(this.watch?.busy, () => this.#fail('failed', fault))
   }
 
   /** A stream that has begun says so at its end; otherwise the fault is the answer. */
@@ -329,6 +344,7 @@ export class Call implements Asker, Answerer {
     this.#unfollow()
     this.#leave()
     if (status !== 'completed') {
+      this.watch?.leave()
       this.#freed = this.#held?.letGo()
       if (status === 'failed') this.#leading?.giveUp()
       else this.#leading?.leave()

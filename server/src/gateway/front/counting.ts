@@ -7,6 +7,7 @@ import { type Stop, wayOf } from '../call/route.ts'
 import { askWhole } from '../call/whole.ts'
 import { Findings } from '../guardrails/findings.ts'
 import { screenRequest } from '../guardrails/guard.ts'
+import { Looker } from '../guardrails/turns.ts'
 import type { ChatRequest, JsonObject } from '../hub.ts'
 import { Refusal } from '../mouths/mouth.ts'
 import { chatMouths } from '../mouths/mouths.ts'
@@ -66,7 +67,14 @@ async function guarded(
   const part = plane.guards.of(policy, route)?.input
   if (!part) return body
   const asking = { caller, inside, request_id }
-  return screenRequest(part, 'messages', body, { side: 'input', findings: new Findings(), asking, log: plane.log })
+  const looker = new Looker()
+  return screenRequest(part, 'messages', body, {
+    side: 'input',
+    findings: new Findings(),
+    asking,
+    looker,
+    log: plane.log,
+  })
 }
 
 async function counted(

@@ -3,25 +3,27 @@
  *  Made once for each policy; a change of a setting makes a new policy. */
 
 import { createHash } from 'node:crypto'
-import { setImmediate as turn } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { Budget } from '../../expressions/expressions.ts'
 import { Failure } from '../../failure.ts'
 import type { JsonObject, MouthName } from '../hub.ts'
 import type { Guardrail, Policy, Route } from '../policies/policy.ts'
 import { type Keep, keepExamples } from './examples.ts'
-import { chainOf, type Screener, screenerOf } from './filters.ts'
+import { chainOf, type Filter, type Screener, screenerOf } from './filters.ts'
 import { Blocked, blockedBy, type Findings, type Side, tooMuchFor, uncheckedBy, unreadable } from './findings.ts'
 import { hasTokenIds, mainOfAnswer, mainOfRequest, mapAnswer, mapRequest, TooDeep, type Visit } from './texts.ts'
+import { type Looker, sliceOf, turns } from './turns.ts'
 import { type Asking, type Looked, type Means, TooLong, type WholeRule, wholeRuleOf } from './whole-rules.ts'
 
 /** Steps that the patterns of a side may take in a call, about three seconds of them. */
 const STEPS_MAX = 100_000_000
-/** Up to here a text is looked at at once; what is longer lets others have their turn. */
-const AT_ONCE_CHARACTERS = 64 * 1024
-const AT_ONCE_STEPS = 2_000_000
 
-export type Part = { screeners: Screener[]; wholes: WholeRule[] }
+export type Part = {
+  screeners: Screener[]
+  wholes: WholeRule[]
+  /** Up to here a text is looked at at once; what is longer lets others have their turn. */
+  slice: number
+}
 export type Guard = {
   input: Part | undefined
   output: Part | undefined
@@ -66,13 +68,14 @@ function partOf(all: Guardrail[], side: Side, means: Means, keep: Keep): Part | 
   const mine = all.filter((one) => one.side === side || one.side === 'both')
   if (mine.length === 0) return undefined
   const screeners = mine.flatMap((one) => screenerOf(one) ?? [])
-  return { screeners, wholes: mine.flatMap((one) => wholeRuleOf(one, means, keep) ?? []) }
+  const wholes = mine.flatMap((one) => wholeRuleOf(one, means, keep) ?? [])
+  return { screeners, wholes, slice: sliceOf(screeners.reduce((sum, screener) => sum + screener.cost, 0)) }
 }
 
 export const newBudget = (): Budget => new Budget(STEPS_MAX)
 
 /** Who looks, and for whom. */
-export type Looking = { side: Side; findings: Findings; asking: Asking; log: Logger }
+export type Looking = { side: Side; findings: Findings; asking: Asking; looker: Looker; log: Logger }
 
 /** The prompt as it may be asked. Throws a `Blocked`; a promise where something must be waited for. */
 export function screenRequest(
@@ -138,7 +141,7 @@ function screenAll(
     texts.add(text)
     return text
   })
-  const screened = screenTexts(part.screeners, [...texts], looking)
+  const screened = screenTexts(part, [...texts], looking)
   const done = (told: Map<string, string>) => (told.size === 0 ? body : map(body, (text) => told.get(text) ?? text))
   if (part.wholes.length === 0) return screened instanceof Promise ? screened.then(done) : done(screened)
   return (async () => {
@@ -155,40 +158,34 @@ function screenAll(
 
 /** What is to be told instead of these texts. */
 function screenTexts(
-  screeners: Screener[],
+  { screeners, slice }: Part,
   texts: string[],
-  { side, findings }: Looking,
+  { side, findings, looker }: Looking,
 ): Map<string, string> | Promise<Map<string, string>> {
   const told = new Map<string, string>()
   if (screeners.length === 0) return told
-  const budget = newBudget()
-  const cost = screeners.reduce((sum, screener) => sum + screener.cost, 0)
-  const chain = chainOf(screeners, side, findings, budget)
+  const chain = chainOf(screeners, side, findings, newBudget())
+  const tell = (text: string, other: string) => {
+    if (other !== text) told.set(text, other)
+  }
   const characters = texts.reduce((sum, text) => sum + text.length, 0)
-  const atOnce = Math.max(64, Math.min(AT_ONCE_CHARACTERS, Math.floor(AT_ONCE_STEPS / cost)))
-  if (characters <= atOnce) {
-    for (const text of texts) {
-      const other = chain.push(text) + chain.end()
-      if (other !== text) told.set(text, other)
-    }
+  if (characters <= slice && turns.hasRoom) {
+    turns.atOnce(() => {
+      for (const text of texts) tell(text, chain.push(text) + chain.end())
+    })
     return told
   }
   return (async () => {
-    let since = 0
-    for (const text of texts) {
-      let other = ''
-      for (let at = 0; at < text.length; at += atOnce) {
-        other += chain.push(text.slice(at, at + atOnce))
-        since += Math.min(atOnce, text.length - at)
-        if (since < atOnce) continue
-        since = 0
-        await turn()
-      }
-      other += chain.end()
-      if (other !== text) told.set(text, other)
-    }
+    for (const text of texts) tell(text, await slowly(chain, text, slice, looker))
     return told
   })()
+}
+
+/** What is told of a long text, after its turns. */
+export async function slowly(filter: Filter, text: string, slice: number, looker: Looker): Promise<string> {
+  let told = ''
+  for await (const part of looker.slices(text, slice)) told += filter.push(part)
+  return told + filter.end()
 }
 
 /** What is to be told instead of these texts, after all that look at them as a whole. */

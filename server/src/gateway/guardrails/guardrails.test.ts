@@ -540,6 +540,32 @@ test('what is produced in front of a held part is told when it is safe, and usag
   assert.deepEqual(order.slice(-3), ['stop', 'usage', 'done'])
 })
 
+test('a long stream is told in its order, at the pace of what looks at it, and its fault behind it', async () => {
+  const organization = await newOrganization()
+  const rule = { type: 'regex' as const, patterns: ['[\\s\\S]{1,1000}END', 'code-\\d{4}'] }
+  await guard(organization, { rule, action: 'redact', side: 'output' })
+  const long = 'lorem ipsum code-1234 '.repeat(300)
+  const error = `data: ${JSON.stringify({ error: { message: 'broke', type: 'server_error' } })}\n\n`
+  const upstream = await openUpstream()
+  const { base_url } = upstream
+  await organization.alice.gateway.providers.create({ name: 'one', kind: 'openai', base_url, skip_test: true })
+  const ask = (...pieces: string[]) => {
+    upstream.answer(streams(...pieces))
+    return post(organization, chat, echo('x', { model: 'one/m', stream: true }))
+  }
+  const expected = `a${long.replaceAll('code-1234', '[REDACTED]')}bc`
+  const whole = await ask(delta('a'), delta(long), delta('b'), delta('c'), END)
+  assert.equal(saidIn(whole.text), expected)
+  assert.match(whole.text, /\[DONE\]/)
+  assert.deepEqual([whole.record?.status, whole.record?.usage.input], ['completed', 7])
+  const broken = await ask(delta('a') + delta(long) + delta('b') + error)
+  const [said] = saidIn(broken.text).split('\n')
+  assert.equal(expected.startsWith(said ?? ''), true)
+  assert.ok((said?.length ?? 0) > expected.length - 2_000)
+  assert.match(broken.text, /broke[\s\S]*$/)
+  assert.equal(broken.record?.status, 'failed')
+})
+
 test('a client that goes away while it is looked at is noted once, and pays for what was produced', async () => {
   const organization = await newOrganization()
   const rule = await block(organization, 'slow', 'export const main = async () => { for (;;); }', {
@@ -588,9 +614,9 @@ test('of a prompt that no guardrail has let pass yet the trace keeps nothing', a
   }
   await organization.alice.gateway.guardrails.update({
     guardrail_id,
-    rule: { type: 'regex', patterns: ['code-\\d+', '(?:[a-z]{0,300}){2}9Z'] },
+    rule: { type: 'regex', patterns: ['code-\\d+', '[\\s\\S]{1,1000}END'] },
   })
-  await leave(`code-1234 ${'lorem ipsum '.repeat(20_000)}`)
+  await leave(`code-1234 ${'lorem ipsum '.repeat(3_000)}`)
   const rule = await block(organization, 'slow', 'export const main = async () => { for (;;); }', {
     timeout_seconds: 1,
   })

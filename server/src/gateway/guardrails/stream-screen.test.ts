@@ -8,6 +8,7 @@ import type { Guardrail, Policy } from '../policies/policy.ts'
 import { Blocked, Findings } from './findings.ts'
 import { createGuards, type Looking, type Part, screenAnswer } from './guard.ts'
 import { StreamScreen } from './stream-screen.ts'
+import { Looker } from './turns.ts'
 
 const draw = chance(23)
 const pick = <Value>(values: readonly Value[]): Value => values[Math.floor(draw() * values.length)] as Value
@@ -34,7 +35,16 @@ function partOf(action: Guardrail['action'], given: GuardrailRule[]): Part {
   return part
 }
 
-const looking = (findings = new Findings()) => ({ side: 'output', findings }) as Looking
+const looking = (findings = new Findings()) => ({ side: 'output', findings, looker: new Looker() }) as Looking
+
+/** The same, but nearly nothing is short to it. */
+const slowed = (part: Part): Part => ({ ...part, slice: 7 })
+
+/** What is told of all packets, which come faster than they are looked at. */
+async function streamed(screen: StreamScreen, packets: Buffer[]): Promise<string> {
+  const told = await Promise.all(packets.map((packet) => screen.push(packet)))
+  return told.join('') + (await screen.end(''))
+}
 
 /** Of each choice: the text, the thoughts, the arguments. */
 type Said = { content: string; reasoning_content: string; arguments: string }
@@ -45,12 +55,12 @@ function deltaOf(kind: (typeof kinds)[number], text: string) {
 }
 
 /** The pieces of all texts, mixed as a stream may mix them, as events cut into packets anywhere. */
-function packetsOf(choices: Said[]): Buffer[] {
+function packetsOf(choices: Said[], most = 6): Buffer[] {
   const lanes = choices.flatMap((said, index) => kinds.map((kind) => ({ index, kind, left: said[kind] })))
   const events: object[] = []
   while (lanes.some(({ left }) => left !== '')) {
     const lane = pick(lanes.filter(({ left }) => left !== ''))
-    const length = 1 + Math.floor(draw() * 6)
+    const length = most > 6 ? most : 1 + Math.floor(draw() * most)
     const delta = deltaOf(lane.kind, lane.left.slice(0, length))
     lane.left = lane.left.slice(length)
     events.push({ choices: [{ index: lane.index, delta, finish_reason: null }] })
@@ -59,7 +69,7 @@ function packetsOf(choices: Said[]): Buffer[] {
   const bytes = Buffer.from(`${events.map((one) => `data: ${JSON.stringify(one)}\n\n`).join('')}data: [DONE]\n\n`)
   const packets: Buffer[] = []
   for (let at = 0; at < bytes.length; ) {
-    const length = 1 + Math.floor(draw() * 200)
+    const length = most > 6 ? 64 * 1024 : 1 + Math.floor(draw() * 200)
     packets.push(bytes.subarray(at, at + length))
     at += length
   }
@@ -98,59 +108,107 @@ const newChoice = (): Said => {
   return { content: phrase(), reasoning_content: phrase(), arguments: given }
 }
 
-test('a stream that is redacted tells what the redacted whole tells, and finds the same', () => {
+test('a stream that is redacted tells what the redacted whole tells, and finds the same', async () => {
   for (let round = 0; round < 600; round += 1) {
     const given = rules.filter(() => draw() < 0.6)
     if (given.length === 0) continue
     const part = partOf(pick(['redact', 'redact', 'flag']), given)
     const choices = Array.from({ length: 1 + Math.floor(draw() * 2) }, newChoice)
     const wholly = looking()
-    const whole = screenAnswer(part, 'chat', answerOf(choices), wholly) as ReturnType<typeof answerOf>
+    const whole = (await screenAnswer(part, 'chat', answerOf(choices), wholly)) as ReturnType<typeof answerOf>
     const expected = whole.choices.map(({ message }) => ({
       content: message.content,
       reasoning_content: message.reasoning_content,
       arguments: message.tool_calls[0]?.function.arguments,
     }))
-    const streamed = looking()
-    const screen = new StreamScreen(part, 'chat', streamed)
-    const text =
-      packetsOf(choices)
-        .map((packet) => screen.push(packet))
-        .join('') + (screen.end('') as string)
-    assert.deepEqual(toldBy(text, choices.length), expected, JSON.stringify({ choices, given }))
-    const names = (findings: Findings) => findings.all.map(({ guardrail }) => guardrail).sort()
-    assert.deepEqual(names(streamed.findings), names(wholly.findings))
+    for (const asked of round % 3 === 0 ? [part, slowed(part)] : [part]) {
+      const streaming = looking()
+      const text = await streamed(new StreamScreen(asked, 'chat', streaming), packetsOf(choices))
+      assert.deepEqual(toldBy(text, choices.length), expected, JSON.stringify({ choices, given }))
+      const names = (findings: Findings) => findings.all.map(({ guardrail }) => guardrail).sort()
+      assert.deepEqual(names(streaming.findings), names(wholly.findings))
+    }
   }
 })
 
-test('a stream is blocked where the whole is, and what was told before has nothing of it', () => {
+test('many long streams at once let others have their turn, and small events go on at once', async () => {
+  const part = partOf('redact', [{ type: 'regex', patterns: ['[\\s\\S]{1,1000}END'] }])
+  const text = 'lorem ipsum '.repeat(1_000)
+  const said = { content: '', reasoning_content: '', arguments: '' }
+  const kinds: [string, Buffer[]][] = [
+    ['one event', packetsOf([{ ...said, content: text }], text.length)],
+    ['small events', packetsOf([{ ...said, content: text }], 100)],
+    ['arguments', packetsOf([{ ...said, arguments: JSON.stringify({ [text]: text }) }], 5_000)],
+  ]
+  let worst = 0
+  let last = performance.now()
+  const look = () => {
+    worst = Math.max(worst, performance.now() - last)
+    last = performance.now()
+  }
+  const clock = setInterval(look, 1).unref()
+  await Promise.all(
+    [...kinds, ...kinds].map(async ([name, packets]) => {
+      const told = toldBy(await streamed(new StreamScreen(part, 'chat', looking()), packets), 1)
+      assert.ok(told[0]?.content === text || JSON.parse(told[0]?.arguments || '{}')[text] === text, name)
+    }),
+  )
+  look()
+  clearInterval(clock)
+  assert.ok(worst < 400, `the process stood still for ${worst} ms`)
+
+  await new Promise((resolve) => setTimeout(resolve, 1))
+  const small = new StreamScreen(part, 'chat', looking()).push(
+    Buffer.from('data: {"choices":[{"delta":{"content":"x"}}]}\n\n'),
+  )
+  assert.equal(typeof small, 'string')
+})
+
+test('who goes away is not looked for any longer', async () => {
+  const part = partOf('redact', [{ type: 'regex', patterns: ['[\\s\\S]{1,1000}END'] }])
+  const { looker, ...others } = looking()
+  const [packet = Buffer.alloc(0)] = packetsOf(
+    [{ content: 'lorem '.repeat(16_000), reasoning_content: '', arguments: '' }],
+    100_000,
+  )
+  const began = performance.now()
+  const told = new StreamScreen(part, 'chat', { ...others, looker }).push(packet)
+  looker.isGone = true
+  await told
+  assert.ok(performance.now() - began < 200)
+})
+
+test('a stream is blocked where the whole is, and what was told before has nothing of it', async () => {
   let blocked = 0
   for (let round = 0; round < 400; round += 1) {
     const rule = pick(rules.slice(0, 2))
     const part = partOf('block', [rule])
     const choices = [newChoice()]
-    const isBlocked = (work: () => unknown) => {
+    const isBlocked = async (work: () => unknown) => {
       try {
-        work()
+        await work()
         return false
       } catch (thrown) {
         assert.ok(thrown instanceof Blocked)
         return true
       }
     }
-    const wholly = isBlocked(() => screenAnswer(part, 'chat', answerOf(choices), looking()))
-    const screen = new StreamScreen(part, 'chat', looking())
+    const wholly = await isBlocked(() => screenAnswer(part, 'chat', answerOf(choices), looking()))
+    const screen = new StreamScreen(pick([part, slowed(part)]), 'chat', looking())
     let told = ''
-    const streamed = isBlocked(() => {
-      for (const packet of packetsOf(choices)) told += screen.push(packet)
-      told += screen.end('')
+    const isStreamBlocked = await isBlocked(async () => {
+      for (const packet of packetsOf(choices)) told += await screen.push(packet)
+      told += await screen.end('')
     })
-    assert.equal(streamed, wholly, JSON.stringify(choices))
+    assert.equal(isStreamBlocked, wholly, JSON.stringify(choices))
     const [before] = toldBy(`${told.replace(/data: \[DONE\]\n\n$/, '')}data: [DONE]\n\n`, 1)
     assert.ok(before)
     // The end of what was told is no end of a word: what was held goes on behind it.
     if (rule.type === 'regex') for (const kind of kinds) before[kind] += 'x'
-    assert.ok(!isBlocked(() => screenAnswer(part, 'chat', answerOf([before]), looking())), JSON.stringify(before))
+    assert.ok(
+      !(await isBlocked(() => screenAnswer(part, 'chat', answerOf([before]), looking()))),
+      JSON.stringify(before),
+    )
     blocked += Number(wholly)
   }
   assert.ok(blocked > 50 && blocked < 350, `${blocked} of 400`)

@@ -1,6 +1,9 @@
 /** Guardrails over a stream, in the client's format. What only looks delays nothing. What blocks or redacts by patterns
  *  holds back what could still become a match, SPAN_MAX characters of each lane at most, and the arguments of a call until
- *  they are complete. What looks at the answer as a whole and may block or change it holds all of it back to its end. */
+ *  they are complete. What looks at the answer as a whole and may block or change it holds all of it back to its end.
+ *
+ *  Small events are looked at at once. A long one is passed through its lanes twice: first to know what there is to look
+ *  at, which is then done in turns, and again to tell what has come of it. */
 
 import type { Budget } from '../../expressions/expressions.ts'
 import type { Json, JsonObject, MouthName } from '../hub.ts'
@@ -11,8 +14,9 @@ import { EventReader } from '../ways/sse.ts'
 import { type Lanes, type Spot, type StreamEvent, throughLanes } from './events.ts'
 import { chainOf, type Filter } from './filters.ts'
 import { tooMuchFor } from './findings.ts'
-import { type Looking, lookAt, newBudget, type Part, within } from './guard.ts'
-import { mapArguments, mapTexts } from './texts.ts'
+import { type Looking, lookAt, newBudget, type Part, slowly, within } from './guard.ts'
+import { mapArguments, mapTexts, type Visit } from './texts.ts'
+import { turns } from './turns.ts'
 
 /** Characters of a stream that are held back, in events to tell and in arguments that are not complete. */
 export const HELD_MAX = 4 * 1024 * 1024
@@ -25,6 +29,8 @@ export const LANES_MAX = 4096
 
 /** What passes as it is: a mark of the end. */
 type Mark = { mark: string }
+type Told = (StreamEvent | Mark)[]
+type Through = (lanes: Lanes) => Told
 type Lane = { spot: Spot; filter: Filter; arguments: string; told: string }
 
 export class StreamScreen {
@@ -34,10 +40,11 @@ export class StreamScreen {
   readonly #lanes: ScreeningLanes
   readonly #reader = new EventReader()
   /** Held to the end. */
-  readonly #held: (StreamEvent | Mark)[] = []
+  readonly #held: Told = []
   readonly #holder: Part['wholes'][number]['guardrail'] | undefined
   #held_characters = 0
   #number: number | undefined
+  #busy: Promise<void> | undefined
 
   constructor(part: Part, mouth: MouthName, looking: Looking) {
     this.#part = part
@@ -47,27 +54,82 @@ export class StreamScreen {
     this.#holder = part.wholes.find(({ guardrail }) => guardrail.action !== 'flag')?.guardrail
   }
 
-  /** What the client is told for this; often nothing. Throws a `Blocked`. */
-  push(piece: string | Buffer): string {
-    if (piece.length === 0) return ''
-    let told = ''
-    for (const one of this.#reader.push(typeof piece === 'string' ? Buffer.from(piece) : piece)) {
-      const events = this.#through(one)
-      if (!this.#holder) {
-        told += events.map((event) => this.#textOf(event)).join('')
-        continue
-      }
-      this.#held.push(...events)
-      this.#held_characters += one.data.length
-      if (this.#held_characters > HELD_MAX) throw tooMuchFor(this.#holder, 'output')
+  /** As long as something is being looked at. */
+  get busy(): Promise<void> | undefined {
+    return this.#busy
+  }
+
+  /** What the client is told for this; often nothing. Throws a `Blocked`. A promise where it is long, or comes behind what
+   *  is. */
+  push(piece: string | Buffer): string | Promise<string> {
+    const told = this.#busy ? this.#busy.then(() => this.#push(piece)) : this.#push(piece)
+    if (!(told instanceof Promise)) return told
+    const done = () => {
+      if (this.#busy === busy) this.#busy = undefined
     }
+    const busy = told.then(done, done)
+    this.#busy = busy
     return told
   }
 
   /** The rest; a promise where something must be waited for. */
   end(last: string | Buffer): string | Promise<string> {
-    const told = this.push(last)
-    const rest = this.#lanes.rest('')
+    return after(this.push(last), (told) =>
+      after(
+        this.#look(0, (lanes) => lanes.rest(''), []),
+        (rest) => this.#finish(told, rest),
+      ),
+    )
+  }
+
+  #push(piece: string | Buffer): string | Promise<string> {
+    if (piece.length === 0) return ''
+    const pieces = this.#reader.push(typeof piece === 'string' ? Buffer.from(piece) : piece)
+    let told = ''
+    for (const [at, one] of pieces.entries()) {
+      const events = this.#read(one)
+      if (events instanceof Promise) return this.#pushSlowly(told, events, pieces.slice(at))
+      told += this.#tell(one, events)
+    }
+    return told
+  }
+
+  async #pushSlowly(before: string, first: Promise<Told>, pieces: StreamPiece[]): Promise<string> {
+    let told = before
+    for (const [at, one] of pieces.entries()) told += this.#tell(one, await (at === 0 ? first : this.#read(one)))
+    return told
+  }
+
+  #read({ event, data }: StreamPiece): Told | Promise<Told> {
+    const value = parsed(data)
+    const isEvent = typeof value === 'object' && value !== null && !Array.isArray(value)
+    if (isEvent) {
+      const one = { event, data: value }
+      return this.#look(data.length, (lanes) => throughLanes(this.#mouth, one, lanes), [one])
+    }
+    const mark = `${event === null ? '' : `event: ${event}\n`}data: ${data}\n\n`
+    return this.#look(0, (lanes) => [...lanes.rest(''), { mark }], [{ mark }])
+  }
+
+  /** `unlooked`: what is told where it cannot be looked at, and may pass. */
+  #look(length: number, through: Through, unlooked: Told): Told | Promise<Told> {
+    const { slice, screeners } = this.#part
+    const looked = <Value>(look: () => Value, otherwise: Value) => within(this.#part, this.#looking, look, otherwise)
+    if (screeners.length === 0) return looked(() => through(this.#lanes), unlooked)
+    const isShort = length <= slice && turns.hasRoom && !looked(() => this.#lanes.endsLong(through), false)
+    if (isShort) return looked(() => turns.atOnce(() => through(this.#lanes)), unlooked)
+    return new Rehearsal(this.#lanes).perform(through).then((perform) => looked(perform, unlooked))
+  }
+
+  #tell({ data }: StreamPiece, events: Told): string {
+    if (!this.#holder) return events.map((event) => this.#textOf(event)).join('')
+    this.#held.push(...events)
+    this.#held_characters += data.length
+    if (this.#held_characters > HELD_MAX) throw tooMuchFor(this.#holder, 'output')
+    return ''
+  }
+
+  #finish(told: string, rest: Told): string | Promise<string> {
     if (this.#holder) this.#held.push(...rest)
     const text = this.#holder ? '' : told + rest.map((event) => this.#textOf(event)).join('')
     if (this.#part.wholes.length === 0) return text
@@ -76,15 +138,6 @@ export class StreamScreen {
       return text
     }
     return lookAt(this.#part.wholes, this.#lanes.looked, this.#looking).then((changed) => text + this.#release(changed))
-  }
-
-  #through({ event, data }: StreamPiece): (StreamEvent | Mark)[] {
-    const value = parsed(data)
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      return [...this.#lanes.rest(''), { mark: `${event === null ? '' : `event: ${event}\n`}data: ${data}\n\n` }]
-    }
-    const one = { event, data: value }
-    return within(this.#part, this.#looking, () => throughLanes(this.#mouth, one, this.#lanes), [one])
   }
 
   /** What was held, with what is to be told instead of its texts. */
@@ -110,6 +163,10 @@ export class StreamScreen {
   }
 }
 
+/** Goes on at once where nothing has to be waited for. */
+const after = <Value, Next>(value: Value | Promise<Value>, next: (value: Value) => Next | Promise<Next>) =>
+  value instanceof Promise ? value.then(next) : next(value)
+
 class ScreeningLanes implements Lanes {
   readonly #part: Part
   readonly #looking: Looking
@@ -124,10 +181,12 @@ class ScreeningLanes implements Lanes {
   readonly #isCollecting: boolean
   /** For texts that come whole. */
   #alone: Filter | undefined
+  #told_characters = 0
   /** Some hosts tell what they have found again with each event. */
   readonly #known = new Map<string, string>()
   #known_characters = 0
-  #told_characters = 0
+  /** What was found in long texts, until it is told. */
+  readonly #ahead = new Map<string, string>()
 
   constructor(part: Part, looking: Looking) {
     this.#part = part
@@ -171,9 +230,9 @@ class ScreeningLanes implements Lanes {
   }
 
   rest(beginning: string): StreamEvent[] {
-    return [...this.#open.values()].flatMap((lane) => {
-      if (!lane.spot.lane.startsWith(beginning)) return []
+    return this.#openAt(beginning).flatMap((lane) => {
       this.#open.delete(lane.spot.lane)
+      this.#waiting_characters -= lane.arguments.length
       const screened = lane.spot.is_arguments ? this.#screenArguments(lane.arguments) : lane.filter.end()
       if (lane.spot.is_arguments && !this.#strictest) return []
       const told = this.#tell(lane, screened)
@@ -191,12 +250,67 @@ class ScreeningLanes implements Lanes {
     })
   }
 
+  /** Whether arguments come to their end that are too long to be looked at at once. */
+  endsLong(through: Through): boolean {
+    const { slice } = this.#part
+    if (this.#waiting_characters <= slice) return false
+    let characters = 0
+    through({
+      piece: (_spot, text) => text,
+      rest: (beginning) => {
+        for (const lane of this.#openAt(beginning)) characters += lane.arguments.length
+        return []
+      },
+      whole: (value) => value,
+    })
+    return characters > slice
+  }
+
+  async pieceSlowly(spot: Spot, text: string): Promise<string> {
+    let told = ''
+    for await (const part of this.#looking.looker.slices(text, this.#part.slice)) told += this.piece(spot, part)
+    return told
+  }
+
+  async restSlowly(beginning: string): Promise<StreamEvent[]> {
+    for (const lane of this.#openAt(beginning)) {
+      if (lane.spot.is_arguments) await this.#lookAhead((visit) => mapArguments(lane.arguments, visit))
+    }
+    const told = this.rest(beginning)
+    this.#ahead.clear()
+    return told
+  }
+
+  async wholeSlowly(value: Json): Promise<Json> {
+    await this.#lookAhead((visit) => mapTexts(value, visit))
+    const told = this.whole(value)
+    this.#ahead.clear()
+    return told
+  }
+
+  async #lookAhead(map: (visit: Visit) => void) {
+    const texts = new Set<string>()
+    const visit = (text: string) => {
+      texts.add(text)
+      return text
+    }
+    within(this.#part, this.#looking, () => map(visit), undefined)
+    this.#alone ??= this.#newFilter()
+    for (const text of texts) {
+      this.#ahead.set(text, await slowly(this.#alone, text, this.#part.slice, this.#looking.looker))
+    }
+  }
+
+  #openAt(beginning: string): Lane[] {
+    return [...this.#open.values()].filter(({ spot }) => spot.lane.startsWith(beginning))
+  }
+
   #screenArguments(text: string): string {
     return within(this.#part, this.#looking, () => mapArguments(text, this.#screen), text)
   }
 
   readonly #screen = (text: string): string => {
-    const known = this.#known.get(text)
+    const known = this.#ahead.get(text) ?? this.#known.get(text)
     if (known !== undefined) return known
     this.#alone ??= this.#newFilter()
     const told = this.#alone.push(text) + this.#alone.end()
@@ -214,6 +328,57 @@ class ScreeningLanes implements Lanes {
   }
 
   #newFilter = (): Filter => chainOf(this.#part.screeners, 'output', this.#looking.findings, this.#budget)
+}
+
+/** Passes an event through twice: what lanes are asked for at first is done in turns, and given when they are asked again. */
+class Rehearsal {
+  readonly #lanes: ScreeningLanes
+  readonly #acts: (() => Promise<void>)[] = []
+  readonly #pieces: string[] = []
+  readonly #rests: StreamEvent[][] = []
+  readonly #wholes: Json[] = []
+
+  constructor(lanes: ScreeningLanes) {
+    this.#lanes = lanes
+  }
+
+  /** Gives how to tell it. */
+  async perform(through: Through): Promise<() => Told> {
+    try {
+      through(this.#asked)
+      for (const act of this.#acts) await act()
+      return () => through(this.#told)
+    } catch (thrown) {
+      return () => {
+        throw thrown
+      }
+    }
+  }
+
+  get #asked(): Lanes {
+    return {
+      piece: (spot, text) => {
+        this.#acts.push(async () => void this.#pieces.push(await this.#lanes.pieceSlowly(spot, text)))
+        return text
+      },
+      rest: (beginning) => {
+        this.#acts.push(async () => void this.#rests.push(await this.#lanes.restSlowly(beginning)))
+        return []
+      },
+      whole: (value) => {
+        this.#acts.push(async () => void this.#wholes.push(await this.#lanes.wholeSlowly(value)))
+        return value
+      },
+    }
+  }
+
+  get #told(): Lanes {
+    return {
+      piece: () => this.#pieces.shift() ?? '',
+      rest: () => this.#rests.shift() ?? [],
+      whole: () => this.#wholes.shift() ?? null,
+    }
+  }
 }
 
 /** Tells each lane that has another text by its first piece. */

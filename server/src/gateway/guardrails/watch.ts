@@ -10,6 +10,7 @@ import { Findings, type Side } from './findings.ts'
 import { type Guard, type Looking, screenAnswer, screenRequest } from './guard.ts'
 import { StreamScreen } from './stream-screen.ts'
 import { telling } from './texts.ts'
+import { Looker } from './turns.ts'
 import type { Asking } from './whole-rules.ts'
 
 type Body = Answered['body']
@@ -22,6 +23,7 @@ export class Watch {
   readonly #guard: Guard
   readonly #asking: Asking
   readonly #log: Logger
+  readonly #looker = new Looker()
   #screen: StreamScreen | undefined
 
   constructor(guard: Guard, asking: Asking, log: Logger) {
@@ -58,9 +60,19 @@ export class Watch {
     return screened instanceof Promise ? screened.then(told) : told(screened)
   }
 
-  /** What may be told of a stream for this piece of it. */
-  piece(piece: Body): Body {
+  /** What may be told of a stream for this piece of it; a promise where it is long. */
+  piece(piece: Body): Body | Promise<Body> {
     return this.#screen ? this.#screen.push(piece) : piece
+  }
+
+  /** As long as a piece is being looked at. */
+  get busy(): Promise<void> | undefined {
+    return this.#screen?.busy
+  }
+
+  /** Nobody waits for what it would still find. */
+  leave() {
+    this.#looker.isGone = true
   }
 
   /** What may be told at its end. */
@@ -76,6 +88,6 @@ export class Watch {
   }
 
   #looking(side: Side): Looking {
-    return { side, findings: this.findings, asking: this.#asking, log: this.#log }
+    return { side, findings: this.findings, asking: this.#asking, looker: this.#looker, log: this.#log }
   }
 }
