@@ -1,5 +1,6 @@
 /** Opens the data plane of a process: its parts, put together. */
 
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Platform } from '../context.ts'
 import { createBreakers } from './call/breaker.ts'
 import { createCache } from './call/cache.ts'
@@ -27,6 +28,7 @@ export function openPlane(platform: Platform, parts: Parts): DataPlane {
   const flow = createFlow(() => clock.now().getTime())
   const sendTo: Plane['sendTo'] = (kind) => (kind === 'flow' ? flow : forward.send)
   const running: Plane['running'] = newCrowd()
+  const looking: Plane['looking'] = newCrowd()
   const plane: Plane = {
     ...parts,
     policies,
@@ -39,16 +41,24 @@ export function openPlane(platform: Platform, parts: Parts): DataPlane {
     breakers: createBreakers(),
     guards: createGuards(createMeans(platform, (question) => front.ask(question))),
     running,
+    looking,
     chance: Math.random,
     trace: platform.telemetry.trace,
     sendTo,
   }
   const front = createFront(plane, config)
-  const stop = () => setTimeout(() => running.tell(stopping), LAST_WORDS_MS).unref()
+  let last_words_until = Number.POSITIVE_INFINITY
+  const stop = () => {
+    last_words_until = performance.now() + LAST_WORDS_MS
+    setTimeout(() => running.tell(stopping), LAST_WORDS_MS).unref()
+  }
   platform.stopping.addEventListener('abort', stop, { once: true })
   const close = async () => {
     platform.stopping.removeEventListener('abort', stop)
     running.tell(stopping)
+    last_words_until = Math.min(last_words_until, performance.now() + LAST_WORDS_MS)
+    while (looking.size > 0 && performance.now() < last_words_until) await wait(LOOK_MS)
+    looking.tell()
     await signIn.close()
     await policies.close()
     await forward.close()
@@ -58,3 +68,4 @@ export function openPlane(platform: Platform, parts: Parts): DataPlane {
 
 /** What is under way when the server stops has so long to end by itself; connections are cut a little later. */
 const LAST_WORDS_MS = 2_000
+const LOOK_MS = 20

@@ -35,6 +35,8 @@ export type Plane = {
   guards: Guards
   /** The calls under way, each by what ends it. */
   running: Crowd<Fault>
+  /** Calls that are over, of which guardrails still look at what was answered, each by what ends it. */
+  looking: Crowd<void>
   /** From 0 up to 1. */
   chance(): number
   sendTo(kind: ProviderKind): Send

@@ -68,6 +68,8 @@ export class Call implements Asker, Answerer {
   #isEstimated = false
   #told_length = 0
   #output_tokens_max: number | null = null
+  /** The answer is over, and guardrails that only flag still look at it: until they have. */
+  #noted: Promise<void> | undefined
   #isBeingAdmitted = false
   #hasBegun = false
   #isOver = false
@@ -275,7 +277,8 @@ export class Call implements Asker, Answerer {
   #storeStream(attempt: Attempt, counted: Counted) {
     if (!this.#leading) return
     if (this.told.length === 0) return this.#leading.giveUp()
-    this.#store(attempt, Buffer.concat(this.told.map((each) => Buffer.from(each))), counted)
+    const body = Buffer.concat(this.told.map((each) => Buffer.from(each)))
+    this.#then(this.#noted, () => this.#store(attempt, body, counted))
   }
 
   #store(attempt: Attempt, body: string | Buffer, counted: Counted) {
@@ -356,10 +359,12 @@ export class Call implements Asker, Answerer {
     if (!this.wish || this.#isBeingAdmitted) return undefined
     const record = recordOf(this, status, http_status, fault, counted)
     this.#isEstimated = record.is_estimated
-    const settled = ticket?.settle(record)
+    this.#noted = status === 'completed' ? this.watch?.noted(this.#plane.looking) : undefined
+    const settled = ticket?.settle(record, this.#noted)
     if (!settled) this.#plane.journal.note(record)
     const { asked, policy } = this
-    this.#plane.trace(() => spansOf(record, settled?.nanocredits ?? 0, asked.inside, policy))
+    const spans = () => spansOf(record, settled?.nanocredits ?? 0, asked.inside, policy)
+    this.#then(this.#noted, () => this.#plane.trace(spans))
     return settled
   }
 

@@ -56,6 +56,7 @@ export function recordOf(
     traceparent: traceparentOf(asked) ?? null,
     request: isKept ? hidden(promptKept(call), call) : null,
     answer: isKept && call.told.length > 0 ? hidden(answerKept(call), call) : null,
+    // Not a copy: what only flags may find something yet.
     findings: call.watch?.findings.all ?? [],
   }
 }

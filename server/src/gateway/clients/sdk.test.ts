@@ -246,3 +246,38 @@ test('code that Flow runs calls models by flow.gateway, which is set up by the e
   assert.equal(new GatewayClient().base_url, 'http://gateway.example.com/v1')
   assert.equal(new FlowSDK().gateway.base_url, 'http://gateway.example.com/v1')
 })
+
+test('what a guardrail only flags ends no stream later, and stands in the trace when it was found', async () => {
+  const { alice, admin } = await newOrganization()
+  const code = `export const main = async ({ text }) => {
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    return { ok: !text.includes('bad') }
+  }`
+  const config = { language: 'javascript' as const, code }
+  const { id: component_id } = await alice.codeBlocks.create({ name: 'Slow', slug: 'slow', config })
+  await alice.components.publish({ component_id })
+  const rule = { type: 'code_block' as const, component_id }
+  await alice.gateway.guardrails.create({ name: 'Slow', always: true, side: 'output', action: 'flag', rule })
+  upstream.answer(streams(delta('bad '), delta('words'), END))
+  await alice.gateway.providers.create({ name: 'own', kind: 'openai', base_url, skip_test: true })
+
+  const client = new GatewayClient({ base_url: origin, auth_token: admin.api_key, max_retries: 0 })
+  const request_id = crypto.randomUUID()
+  const began = performance.now()
+  const { said } = await read(client.chatCompletion('own/m', user('x'), streamed, { request_id }))
+  assert.equal(said, 'bad words')
+  assert.ok(performance.now() - began < 1_400)
+  assert.deepEqual((await alice.gateway.calls.list({ request_id })).items, [])
+
+  let found: Awaited<ReturnType<typeof alice.gateway.calls.list>>['items'] = []
+  for (let i = 0; i < 100 && found.length === 0; i += 1) {
+    await pause(50)
+    found = (await alice.gateway.calls.list({ request_id })).items
+  }
+  assert.equal(found.length, 1)
+  const call = await alice.gateway.calls.get({ call_id: found[0]?.id ?? '' })
+  assert.deepEqual([call.status, call.http_status, call.error], ['completed', 200, null])
+  assert.deepEqual(call.findings, [{ guardrail: 'Slow', action: 'flag', side: 'output' }])
+  assert.deepEqual([call.usage.input_tokens, call.usage.output_tokens], [7, 3])
+  assert.ok((call.duration_ms ?? 0) < 1_400)
+})

@@ -45,7 +45,7 @@ export class LeaseTicket implements Ticket {
     return this.#extend(output_tokens)
   }
 
-  settle(record: CallRecord): Settled {
+  settle(record: CallRecord, noted?: Promise<void>): Settled {
     const model = record.provider === null ? null : `${record.provider}/${record.provider_model}`
     const now = this.#now()
     const cost = this.#costOf(record, model)
@@ -61,7 +61,9 @@ export class LeaseTicket implements Ticket {
       for (const slot of slots) slot.settle()
     }
     const settled_at = written(new Date(now))
-    this.#write({ record, model, nanocredits: cost, accounts, settled_at, era: this.#era })
+    const settling: Settling = { record, model, nanocredits: cost, accounts, settled_at, era: this.#era }
+    if (noted) void noted.then(() => this.#write(settling))
+    else this.#write(settling)
     return { nanocredits: cost }
   }
 

@@ -25,6 +25,10 @@ export class Findings {
     if (!isKnown) this.all.push({ guardrail: name, action, side })
   }
 
+  has({ name }: Named, side: Side): boolean {
+    return this.all.some((one) => one.guardrail === name && one.side === side)
+  }
+
   /** As it is told in the head of an answer: `input=redact:Name, output=flag:Other%20name`. */
   get headers(): Headers {
     if (this.all.length === 0) return {}

@@ -18,14 +18,21 @@ const note = (record: CallRecord) => {
   records.push(record)
   return { nanocredits: 0 }
 }
-const plane = openPlane(platform, {
-  noted: () => {},
-  spend: async () => ({}),
-  journal: { note: (record) => void note(record) },
-  governor: {
-    admit: () => ({ output_tokens_max: null, headers: {}, allows: () => true, covers: () => true, settle: note }),
-  },
-})
+const settle = (record: CallRecord, noted?: Promise<void>) => {
+  if (noted) void noted.then(() => note(record))
+  else note(record)
+  return { nanocredits: 0 }
+}
+const newPlane = () =>
+  openPlane(platform, {
+    noted: () => {},
+    spend: async () => ({}),
+    journal: { note: (record) => void note(record) },
+    governor: {
+      admit: () => ({ output_tokens_max: null, headers: {}, allows: () => true, covers: () => true, settle }),
+    },
+  })
+const plane = newPlane()
 after(() => plane.close())
 
 async function post(
@@ -380,9 +387,11 @@ test('a code block says what passes, and may say it otherwise', async () => {
     assert.equal((await post(organization, chat, echo('forbidden', { stream }))).status, 400)
   }
   await update({ guardrail_id, action: 'flag' })
+  const before = records.length
   const flagged = await post(organization, chat, echo('forbidden', { stream: true }))
   assert.equal(saidIn(flagged.text), 'forbidden')
-  assert.equal(flagged.record?.findings[0]?.action, 'flag')
+  while (records.length === before) await pause(20)
+  assert.equal(records.at(-1)?.findings[0]?.action, 'flag')
   await update({ guardrail_id, action: 'redact' })
   for (const stream of [false, true]) {
     const { text, record } = await post(organization, chat, echo('a foo and a foo', { stream }))
@@ -638,4 +647,38 @@ test('an answer that is blocked is kept for nobody, and an idempotency key is fr
   assert.deepEqual([saidIn(text), response.headers.get('x-flow-cache')], ['[REDACTED]', 'miss'])
   const again = await post(organization, chat, body, headers)
   assert.deepEqual([again.text, again.response.headers.get('idempotent-replayed')], [text, 'true'])
+})
+
+// The last one: planes of a platform hear of changes together, until one is closed.
+test('a server that stops waits for what guardrails still look at, but not for long', async () => {
+  const organization = await newOrganization()
+  const slow = `export const main = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    return { ok: false }
+  }`
+  const rule = await block(organization, 'slow', slow)
+  const { id: guardrail_id } = await guard(organization, { rule, action: 'flag', side: 'output' })
+  const stopped = async () => {
+    const other = newPlane()
+    const before = records.length
+    const authorization = `Bearer ${organization.admin.api_key}`
+    const response = await other.respond(
+      new Request(`http://flow.test${PREFIX}${chat}`, {
+        method: 'POST',
+        headers: { authorization, 'content-type': 'application/json' },
+        body: JSON.stringify(echo('hello', { stream: true })),
+      }),
+    )
+    assert.match(await response.text(), /\[DONE\]/)
+    assert.equal(records.length, before)
+    await other.close()
+    const noted = records.slice(before)
+    await pause(10)
+    assert.equal(records.length, before + 1)
+    return noted.map(({ status, findings }) => [status, findings.map(({ action }) => action)])
+  }
+  assert.deepEqual(await stopped(), [['completed', ['flag']]])
+  const looping = await block(organization, 'loops', 'export const main = () => { for (;;); }')
+  await organization.alice.gateway.guardrails.update({ guardrail_id, rule: looping })
+  assert.deepEqual(await stopped(), [['completed', ['unchecked']]])
 })

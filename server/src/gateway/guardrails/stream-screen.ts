@@ -1,4 +1,4 @@
-/** Guardrails over a stream, in the client's format. What only looks delays nothing. What blocks or redacts by patterns
+/** Guardrails over a stream, in the client's format. What only looks delays nothing, not even the end. What blocks or redacts by patterns
  *  holds back what could still become a match, SPAN_MAX characters of each lane at most, and the arguments of a call until
  *  they are complete. What looks at the answer as a whole and may block or change it holds all of it back to its end.
  *
@@ -45,6 +45,7 @@ export class StreamScreen {
   #held_characters = 0
   #number: number | undefined
   #busy: Promise<void> | undefined
+  #noting: Promise<void> | undefined
 
   constructor(part: Part, mouth: MouthName, looking: Looking) {
     this.#part = part
@@ -57,6 +58,11 @@ export class StreamScreen {
   /** As long as something is being looked at. */
   get busy(): Promise<void> | undefined {
     return this.#busy
+  }
+
+  /** From the end on, where what only flags looks at the whole: until it has. */
+  get noting(): Promise<void> | undefined {
+    return this.#noting
   }
 
   /** What the client is told for this; often nothing. Throws a `Blocked`. A promise where it is long, or comes behind what
@@ -132,12 +138,16 @@ export class StreamScreen {
   #finish(told: string, rest: Told): string | Promise<string> {
     if (this.#holder) this.#held.push(...rest)
     const text = this.#holder ? '' : told + rest.map((event) => this.#textOf(event)).join('')
-    if (this.#part.wholes.length === 0) return text
+    const { wholes } = this.#part
+    if (wholes.length === 0) return text
     if (this.#lanes.is_too_much) {
-      for (const { guardrail } of this.#part.wholes) this.#looking.findings.add(guardrail, 'unchecked', 'output')
+      for (const { guardrail } of wholes) this.#looking.findings.add(guardrail, 'unchecked', 'output')
       return text
     }
-    return lookAt(this.#part.wholes, this.#lanes.looked, this.#looking).then((changed) => text + this.#release(changed))
+    const looked = lookAt(wholes, this.#lanes.looked, this.#looking)
+    if (this.#holder) return looked.then((changed) => this.#release(changed))
+    this.#noting = looked.then(() => {})
+    return text
   }
 
   /** What was held, with what is to be told instead of its texts. */

@@ -1,6 +1,7 @@
 /** The guardrails of one call: they see its prompt before anybody is asked, and its answer before it is told. */
 
 import type { Logger } from 'pino'
+import type { Crowd } from '../crowd.ts'
 import { parsedExactly } from '../exact.ts'
 import type { Headers } from '../front/exchange.ts'
 import type { JsonObject } from '../hub.ts'
@@ -68,6 +69,25 @@ export class Watch {
   /** As long as a piece is being looked at. */
   get busy(): Promise<void> | undefined {
     return this.#screen?.busy
+  }
+
+  /** Where what only flags goes on when the answer is over: until all that it finds is among the findings. When those that
+   *  are waited for are told to stop, it is as if it could not look. */
+  noted(looking: Crowd<void>): Promise<void> | undefined {
+    const noting = this.#screen?.noting
+    if (!noting) return undefined
+    return new Promise((resolve) => {
+      const leave = looking.join(() => {
+        for (const { guardrail } of this.#guard.output?.wholes ?? []) {
+          if (!this.findings.has(guardrail, 'output')) this.findings.add(guardrail, 'unchecked', 'output')
+        }
+        resolve()
+      })
+      void noting.then(() => {
+        leave()
+        resolve()
+      })
+    })
   }
 
   /** Nobody waits for what it would still find. */

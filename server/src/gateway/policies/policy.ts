@@ -176,8 +176,9 @@ export type Ticket = {
   allows(model: string): boolean
   /** Whether this much output is still paid for. Asked as a stream goes on; false cuts it off. */
   covers(output_tokens: number): boolean
-  /** What the call used is written down for good, and what was reserved too much is free again. */
-  settle(record: CallRecord): Settled
+  /** What the call used is written down for good, and what was reserved too much is free again. `noted`: findings may come
+   *  until then, and it is written down when they are there. */
+  settle(record: CallRecord, noted?: Promise<void>): Settled
 }
 export type Settled = { nanocredits: number }
 
