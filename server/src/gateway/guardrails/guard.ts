@@ -148,7 +148,7 @@ function screenAll(
     const left = done(await screened)
     const all = new Set<string>()
     map(left, (text) => {
-      all.add(text)
+      if (text !== '') all.add(text)
       return text
     })
     const told = await lookAt(part.wholes, { texts: [...all], main: main(left) }, looking)

@@ -7,6 +7,7 @@ import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { listen } from '../../http/listen.ts'
 import { newOrganization, testFlow } from '../../testing.ts'
+import { event, openUpstream, says, streams } from '../call/upstream-testing.ts'
 
 const { app } = await testFlow({ FLOW_ALLOWED_HOSTS: '127.0.0.1' })
 const listening = await listen(app, '127.0.0.1', 0)
@@ -188,6 +189,73 @@ test('code that rewrites a held answer is read by each client', async () => {
     assert.equal(response.output_text, 'a bar and a bar')
     assert.doesNotMatch(JSON.stringify(response.output), /foo/)
   }
+})
+
+test('code is asked about arguments as the JSON that they are, whole and streamed', async () => {
+  const { alice, openai, anthropic } = await guarded('flag', 'output')
+  const code = `export const main = ({ text }) => ({ ok: !/Müller|"/.test(text) })`
+  const config = { language: 'javascript' as const, code }
+  const { id: component_id } = await alice.codeBlocks.create({ name: 'Names', slug: 'names', config })
+  await alice.components.publish({ component_id })
+  const rule = { type: 'code_block' as const, component_id }
+  const { id: guardrail_id } = await alice.gateway.guardrails.create({
+    name: 'Names',
+    always: true,
+    side: 'output',
+    action: 'redact',
+    rule,
+  })
+  // As Python writes it, and in pieces.
+  const given = '{"name": "M\\u00fcller", "age": 5}'
+  const call = (fields: object) => ({ tool_calls: [{ index: 0, function: fields }] })
+  const pieces = [
+    {
+      role: 'assistant',
+      tool_calls: [{ index: 0, id: 'c', type: 'function', function: { name: 'f', arguments: '' } }],
+    },
+    ...(given.match(/.{1,5}/g) ?? []).map((piece) => call({ arguments: piece })),
+  ].map((one) => event({ choices: [{ index: 0, delta: one, finish_reason: null }] }))
+  const end = event({ choices: [{ index: 0, delta: {}, finish_reason: 'tool_calls' }] })
+  const tool_calls = [{ id: 'c', type: 'function', function: { name: 'f', arguments: given } }]
+  const message = { role: 'assistant', content: null, tool_calls }
+  const choices = [{ index: 0, message, finish_reason: 'tool_calls' }]
+  const upstream = await openUpstream((response, got) => {
+    const answer = got.body.stream ? streams(...pieces, end, 'data: [DONE]\n\n') : says('', { choices })
+    return answer(response, got)
+  })
+  await alice.gateway.providers.create({ name: 'up', kind: 'openai', base_url: upstream.base_url, skip_test: true })
+
+  const model = 'up/m'
+  const expected = { name: '[REDACTED]', age: 5 }
+  const chat = await openai.chat.completions.stream({ model, messages: user('x') }).finalChatCompletion()
+  const whole = await openai.chat.completions.create({ model, messages: user('x') })
+  for (const { choices } of [chat, whole]) {
+    const [made] = choices[0]?.message.tool_calls ?? []
+    assert.deepEqual(JSON.parse(made?.type === 'function' ? made.function.arguments : ''), expected)
+  }
+  const asked = { model, max_tokens: 100, messages: user('x') }
+  for (const { content } of [
+    await anthropic.messages.stream(asked).finalMessage(),
+    await anthropic.messages.create(asked),
+  ]) {
+    assert.deepEqual(
+      content.flatMap((part) => (part.type === 'tool_use' ? [part.input] : [])),
+      [expected],
+    )
+  }
+  let deltas = ''
+  for await (const one of await openai.responses.create({ model, input: 'x', stream: true })) {
+    if (one.type === 'response.function_call_arguments.delta') deltas += one.delta
+    if (one.type === 'response.function_call_arguments.done') assert.deepEqual(JSON.parse(one.arguments), expected)
+  }
+  assert.deepEqual(JSON.parse(deltas), expected)
+
+  await alice.gateway.guardrails.update({ guardrail_id, action: 'block' })
+  const blocked = /The guardrail \\*"Names\\*" does not let this answer pass/
+  await assert.rejects(openai.chat.completions.stream({ model, messages: user('x') }).finalChatCompletion(), blocked)
+  await assert.rejects(openai.chat.completions.create({ model, messages: user('x') }), blocked)
+  await assert.rejects(anthropic.messages.stream(asked).finalMessage(), blocked)
+  await assert.rejects(async () => openai.responses.create({ model, input: 'x', stream: true }), blocked)
 })
 
 test('prompts are redacted in every format before they leave', async () => {
