@@ -14,19 +14,18 @@ import type { Answerer, Asked, Headers, Reply } from '../front/exchange.ts'
 import type { Pass } from '../front/sign-in.ts'
 import { faultBody, faultHeaders, withId } from '../front/speaking.ts'
 import { Blocked } from '../guardrails/findings.ts'
-import { Watch } from '../guardrails/watch.ts'
-import type { Fault, JsonObject, MouthName, Usage } from '../hub.ts'
+import { type Watch, watchOf } from '../guardrails/watch.ts'
+import type { Fault, JsonObject, MouthName } from '../hub.ts'
 import { Refusal } from '../mouths/mouth.ts'
-import { mostOfEach, outlineOf } from '../mouths/outline.ts'
+import { outlineOf } from '../mouths/outline.ts'
 import type { Plane } from '../plane.ts'
 import type { CallRecord, Policy, Ticket } from '../policies/policy.ts'
-import { spansOf } from '../traces/spans.ts'
 import { type Counted, tokensOf } from '../used.ts'
 import type { Answered, Wish } from '../ways/ways.ts'
 import { type Asker, Asking } from './asking.ts'
 import { type Attempt, withTarget } from './attempt.ts'
 import { type Cached, cacheKeyOf, estimateOf, type Leading } from './cache.ts'
-import { CONTENT_BYTES_MAX, countedOf, recordOf, usageOf } from './noting.ts'
+import { CONTENT_BYTES_MAX, cachedOf, countedOf, kindOf, recordOf, writeDown } from './noting.ts'
 import { type Held, type Kept, keyOf } from './replays.ts'
 import { estimatesOf, type Way as Routed, wayOf } from './route.ts'
 
@@ -141,12 +140,7 @@ export class Call implements Asker, Answerer {
       chance: chance(),
       firstChunkMs: (provider, name) => breakers.of(provider, name).firstChunkMs(now),
     })
-    const route = 'stops' in routed ? routed.route : undefined
-    const guard = pass.is_unguarded ? undefined : this.#plane.guards.of(policy, route)
-    if (guard) {
-      const { caller, inside } = pass
-      this.watch = new Watch(guard, { caller, inside, request_id: this.asked.request_id }, this.#plane.log)
-    }
+    this.watch = watchOf(this.#plane, policy, 'stops' in routed ? routed.route : undefined, pass, this.asked)
     if (!('stops' in routed)) throw new Refusal(routed)
     if (!this.watch) return this.#find(pass, wish, policy, routed)
     this.#then(this.watch.wish(wish), (allowed) => {
@@ -159,8 +153,7 @@ export class Call implements Asker, Answerer {
 
   /** Whether it was answered before. */
   #find(pass: Pass, wish: Wish, policy: Policy, routed: Routed) {
-    const { body } = this.asked
-    const key = cacheKeyOf(pass, policy, wish, body, routed.route, this.watch?.digest)
+    const key = cacheKeyOf(pass, policy, wish, this.asked.body, routed.route, this.watch?.digest)
     if (!key) return this.#admit(pass, wish, policy, routed)
     this.#then(this.#plane.cache.find(key), (found) => {
       if ('body' in found) this.cached = found
@@ -172,9 +165,8 @@ export class Call implements Asker, Answerer {
   }
 
   #admit(pass: Pass, wish: Wish, policy: Policy, routed: Routed) {
-    const { request_id } = this.asked
     const { model, stream } = wish.outline
-    const start = { id: this.id, request_id, mouth: this.mouth, model, is_stream: stream }
+    const start = { id: this.id, request_id: this.asked.request_id, mouth: this.mouth, model, is_stream: stream }
     const estimates = this.cached ? [estimateOf(this.cached)] : estimatesOf(policy, routed.stops, wish.outline)
     this.#isBeingAdmitted = true
     this.#then(this.#plane.governor.admit(policy, pass.caller, start, estimates), (ticket) => {
@@ -222,7 +214,7 @@ export class Call implements Asker, Answerer {
     const settled = this.#settle('completed', 200, null, counted)
     const headers = this.#answerHeaders(attempt)
     if (this.#isEstimated) headers['x-flow-estimated'] = 'true'
-    this.#store(attempt, body, counted)
+    this.#store(attempt, [body], counted)
     this.#tell(headers, body, settled?.nanocredits)
   }
 
@@ -268,38 +260,18 @@ export class Call implements Asker, Answerer {
     if (this.#isOver) return
     this.#keep(last)
     this.#settle('completed', 200, null, counted)
-    this.#storeStream(attempt, counted)
+    if (this.#leading) this.#then(this.#noted, () => this.#store(attempt, this.told, counted))
     if (!this.#hasBegun) this.#begin(attempt, last)
     else if (last.length > 0) this.#reply.write(last)
     this.#reply.end()
   }
 
-  #storeStream(attempt: Attempt, counted: Counted) {
+  #store(attempt: Attempt, told: (string | Buffer)[], counted: Counted) {
     if (!this.#leading) return
-    if (this.told.length === 0) return this.#leading.giveUp()
-    const body = Buffer.concat(this.told.map((each) => Buffer.from(each)))
-    this.#then(this.#noted, () => this.#store(attempt, body, counted))
-  }
-
-  #store(attempt: Attempt, body: string | Buffer, counted: Counted) {
-    if (!this.#leading) return
-    const { provider, model } = attempt.errand.stop
-    const attempts = this.asking?.attempts.length ?? 0
-    const headers = withTarget({ 'content-type': kindOf(this) }, attempt, attempts)
-    const { usage, is_estimated } = usageOf(this, counted)
-    if (this.#mayBeCut(usage, is_estimated)) return this.#leading.giveUp()
-    const findings = (this.watch?.findings.all ?? []).filter(({ side }) => side === 'output')
-    this.#leading.store({ headers, body, provider: provider.name, model, usage, findings })
+    const cached = cachedOf(this, attempt, told, counted, this.#output_tokens_max)
+    if (!cached) return this.#leading.giveUp()
+    this.#leading.store(cached)
     this.#leading = undefined
-  }
-
-  /** By what its caller may still use, where another one may use more. */
-  #mayBeCut({ output }: Usage, is_estimated: boolean): boolean {
-    if (!this.wish || this.#output_tokens_max === null) return false
-    const { outline } = this.wish
-    const most = mostOfEach(outline, this.#output_tokens_max)
-    const isBound = outline.output_tokens_max === null || outline.output_tokens_max > most
-    return isBound && (is_estimated || output >= most)
   }
 
   /** It may not go on: its key was revoked, or nobody pays for more. */
@@ -360,12 +332,7 @@ export class Call implements Asker, Answerer {
     const record = recordOf(this, status, http_status, fault, counted)
     this.#isEstimated = record.is_estimated
     this.#noted = status === 'completed' ? this.watch?.noted(this.#plane.looking) : undefined
-    const settled = ticket?.settle(record, this.#noted)
-    if (!settled) this.#plane.journal.note(record)
-    const { asked, policy } = this
-    const spans = () => spansOf(record, settled?.nanocredits ?? 0, asked.inside, policy)
-    this.#then(this.#noted, () => this.#plane.trace(spans))
-    return settled
+    return writeDown(this.#plane, this, record, ticket, this.#noted)
   }
 
   #keep(piece: string | Buffer) {
@@ -430,5 +397,3 @@ export class Call implements Asker, Answerer {
 }
 
 const nothing = () => {}
-
-const kindOf = ({ wish }: Call) => (wish?.outline.stream ? 'text/event-stream' : 'application/json')

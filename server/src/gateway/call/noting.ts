@@ -1,10 +1,14 @@
 /** What is written of a call when it is over. */
 
-import type { Fault } from '../hub.ts'
-import type { CallRecord } from '../policies/policy.ts'
+import type { Fault, Usage } from '../hub.ts'
+import { mostOfEach, type Outline } from '../mouths/outline.ts'
+import type { Plane } from '../plane.ts'
+import type { CallRecord, Settled, Ticket } from '../policies/policy.ts'
+import { spansOf } from '../traces/spans.ts'
 import { traceparentOf } from '../traces/tracing.ts'
 import { type Counted, nothing, type Used, usedBy } from '../used.ts'
-import type { Attempt } from './attempt.ts'
+import { type Attempt, withTarget } from './attempt.ts'
+import type { Cached } from './cache.ts'
 import type { Call } from './call.ts'
 
 /** Of what was asked and of what was answered. */
@@ -66,6 +70,56 @@ const micro = (ms: number): number => Math.round(ms * 1000) / 1000
 
 export const usageOf = ({ wish }: Call, counted: Counted | undefined): Used =>
   counted ? usedBy(counted, wish?.outline.text_bytes ?? 0) : { usage: nothing, is_estimated: false }
+
+/** Whoever had leave settles by it; what others asked is noted all the same. `noted`: findings may still come until then. */
+export function writeDown(
+  plane: Plane,
+  { asked, policy }: Call,
+  record: CallRecord,
+  ticket: Ticket | undefined,
+  noted: Promise<void> | undefined,
+): Settled | undefined {
+  const settled = ticket?.settle(record, noted)
+  if (!settled) plane.journal.note(record)
+  const spans = () => spansOf(record, settled?.nanocredits ?? 0, asked.inside, policy)
+  if (noted) void noted.then(() => plane.trace(spans))
+  else plane.trace(spans)
+  return settled
+}
+
+/** An answer as the cache keeps it; undefined: not at all. */
+export function cachedOf(
+  call: Call,
+  attempt: Attempt,
+  told: (string | Buffer)[],
+  counted: Counted,
+  output_tokens_max: number | null,
+): Cached | undefined {
+  const { provider, model } = attempt.errand.stop
+  const { usage, is_estimated } = usageOf(call, counted)
+  if (!call.wish || told.length === 0) return undefined
+  if (mayBeCut(call.wish.outline, output_tokens_max, usage, is_estimated)) return undefined
+  const headers = withTarget({ 'content-type': kindOf(call) }, attempt, call.asking?.attempts.length ?? 0)
+  const findings = (call.watch?.findings.all ?? []).filter(({ side }) => side === 'output')
+  const [only] = told
+  const body = told.length === 1 && only ? only : Buffer.concat(told.map((each) => Buffer.from(each)))
+  return { headers, body, provider: provider.name, model, usage, findings }
+}
+
+/** By what its caller may still use, where another one may use more. */
+function mayBeCut(
+  outline: Outline,
+  output_tokens_max: number | null,
+  { output }: Usage,
+  is_estimated: boolean,
+): boolean {
+  if (output_tokens_max === null) return false
+  const most = mostOfEach(outline, output_tokens_max)
+  const isBound = outline.output_tokens_max === null || outline.output_tokens_max > most
+  return isBound && (is_estimated || output >= most)
+}
+
+export const kindOf = ({ wish }: Call) => (wish?.outline.stream ? 'text/event-stream' : 'application/json')
 
 /** As it came, unless a guardrail has changed it. What one has blocked, or has not let pass yet, is kept nowhere. */
 function promptKept({ asked, watch }: Call): Buffer | null {

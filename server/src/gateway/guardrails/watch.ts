@@ -3,9 +3,12 @@
 import type { Logger } from 'pino'
 import type { Crowd } from '../crowd.ts'
 import { parsedExactly } from '../exact.ts'
-import type { Headers } from '../front/exchange.ts'
+import type { Asked, Headers } from '../front/exchange.ts'
+import type { Pass } from '../front/sign-in.ts'
 import type { JsonObject } from '../hub.ts'
 import { outlineOf } from '../mouths/outline.ts'
+import type { Plane } from '../plane.ts'
+import type { Policy, Route } from '../policies/policy.ts'
 import type { Answered, Wish } from '../ways/ways.ts'
 import { Findings, type Side } from './findings.ts'
 import { type Guard, type Looking, screenAnswer, screenRequest } from './guard.ts'
@@ -15,6 +18,18 @@ import { Looker } from './turns.ts'
 import type { Asking } from './whole-rules.ts'
 
 type Body = Answered['body']
+
+/** Of a call that goes there; undefined: nobody looks at it. */
+export function watchOf(
+  { guards, log }: Plane,
+  policy: Policy,
+  route: Route | undefined,
+  { caller, inside, is_unguarded }: Pass,
+  { request_id }: Asked,
+): Watch | undefined {
+  const guard = is_unguarded ? undefined : guards.of(policy, route)
+  return guard && new Watch(guard, { caller, inside, request_id }, log)
+}
 
 export class Watch {
   readonly findings = new Findings()
