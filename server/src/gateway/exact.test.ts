@@ -80,3 +80,35 @@ test('what a double holds is a number, and what is no number is none', () => {
   assert.equal(JSON.stringify(value), `{"a":1,"b":1.5e300,"c":"${ID}","d":${ID},"e":[-${ID}]}`)
   assert.equal(parseExactly(ID), Number(ID))
 })
+
+test('a seed of 64 bits is taken by the built-in models, and told to those of another format as it is', async () => {
+  upstream.answer(tells(candidate))
+  for (const seed of ['12345678901234567890', '-9223372036854775808', '18446744073709551615']) {
+    const more = `,"seed":${seed}`
+    assert.match(await ask('/chat/completions', asked('flow/echo', more)), /"content":"Hi"/)
+    assert.match(await ask('/completions', `{"model":"flow/echo","prompt":"Hi"${more}}`), /"text":"Hi"/)
+    await ask('/chat/completions', asked('gemini/m', more))
+    assert.match(upstream.got.at(-1)?.text ?? '', new RegExp(`"seed":${seed}`))
+  }
+})
+
+test('an integer that is too large is refused as what it is', async () => {
+  const refusals: [string, string, string][] = [
+    ['/chat/completions', asked('flow/echo', ',"seed":18446744073709551616'), 'above maximum value'],
+    ['/chat/completions', asked('flow/echo', ',"seed":-9223372036854775809'), 'below minimum value'],
+    ['/chat/completions', asked('flow/echo', `,"seed":${'9'.repeat(1_000)}`), 'above maximum value'],
+    ['/chat/completions', asked('flow/echo', ',"seed":9007199254740993.5'), 'expected an integer, but got a decimal'],
+    ['/chat/completions', asked('flow/echo', ',"seed":{}'), 'expected an integer, but got an object'],
+    [
+      '/chat/completions',
+      asked('flow/echo', `,"n":${ID}`),
+      `above maximum value. Expected a value <= 128, but got ${ID}`,
+    ],
+    ['/chat/completions', asked('flow/echo', `,"max_tokens":-${ID}`), 'below minimum value'],
+    ['/chat/completions', asked('flow/echo', `,"temperature":${ID}`), 'decimal above maximum value'],
+    ['/chat/completions', asked('flow/echo', `,"user":${ID}`), 'expected a string, but got an integer'],
+    ['/responses', `{"model":"flow/echo","input":"Hi","top_logprobs":${ID}}`, 'above maximum value'],
+    ['/embeddings', `{"model":"flow/hash-embedding-384","input":[1,${ID}]}`, 'above maximum value'],
+  ]
+  for (const [path, body, sentence] of refusals) assert.match(await ask(path, body), new RegExp(sentence), body)
+})

@@ -82,6 +82,9 @@ export type ResponseFormat =
 
 export type ReasoningEffort = 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max'
 
+/** A number; an object where a double does not hold it (exact.ts). */
+export type Seed = number | JsonObject
+
 export type ChatRequest = {
   model: string
   messages: Message[]
@@ -93,7 +96,7 @@ export type ChatRequest = {
   top_k?: number
   n?: number
   stop?: string[]
-  seed?: number
+  seed?: Seed
   presence_penalty?: number
   frequency_penalty?: number
   logit_bias?: Record<string, number>

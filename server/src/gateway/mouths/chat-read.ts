@@ -13,6 +13,7 @@ import {
   objectAt,
   othersOf,
   requiredText,
+  seedAt,
   textAt,
   textsAt,
   tooLong,
@@ -64,7 +65,7 @@ export function readChat(body: JsonObject): ChatRequest {
   put(request, 'n', integerAt(body, 'n', 1, CHOICES_MAX))
   readSampling(body, request)
   put(request, 'stop', textsAt(body, 'stop', STOPS_MAX))
-  put(request, 'seed', integerAt(body, 'seed', Number.MIN_SAFE_INTEGER))
+  put(request, 'seed', seedAt(body))
   put(request, 'logit_bias', biasOf(body))
   put(request, 'response_format', formatOf(body))
   readTools(body, request)

@@ -2,8 +2,9 @@
  *  null counts as missing, as in OpenAI's reference. The path is only put together where something is wrong: a body may
  *  have a hundred thousand messages. */
 
-import type { Json, JsonObject } from '../hub.ts'
-import { missing, outOfRange, refuse, wrongType, wrongValue } from './refuse.ts'
+import { numberText } from '../exact.ts'
+import type { Json, JsonObject, Seed } from '../hub.ts'
+import { isIntegerWithin, kindOf, missing, notInteger, outOfRange, refuse, wrongType, wrongValue } from './refuse.ts'
 
 /** `at` is the path of the object, such as `messages[0]`; empty at the top. */
 export const pathOf = (at: string, name: string) => (at === '' ? name : `${at}.${name}`)
@@ -60,21 +61,38 @@ export function integerAt(
 ): number | undefined {
   const value = body[name]
   if (value === undefined || value === null) return undefined
-  if (typeof value !== 'number' || !Number.isInteger(value)) throw wrongType(pathOf(at, name), 'an integer', value)
-  if (value < least) throw outOfRange(pathOf(at, name), 'integer', value, least)
-  if (value > most) throw outOfRange(pathOf(at, name), 'integer', value, most)
+  if (!isIntegerWithin(value, least, most)) throw notInteger(pathOf(at, name), value, least, most)
 
   return value
+}
+
+const SEED_LEAST = -(2n ** 63n)
+const SEED_MOST = 2n ** 64n - 1n
+
+/** Any integer of 64 bits, with a sign or without one, and exactly as it is written. */
+export function seedAt(body: JsonObject): Seed | undefined {
+  const { seed } = body
+  if (seed === undefined || seed === null) return undefined
+  const text = numberText(seed)
+  if (text === undefined || kindOf(seed) !== 'an integer') throw wrongType('seed', 'an integer', seed)
+  // Of a number that is longer, so much of it is out of range, too.
+  const exact = typeof seed === 'number' ? BigInt(seed) : BigInt(text.slice(0, 21))
+  if (exact < SEED_LEAST) throw outOfRange('seed', 'integer', text, SEED_LEAST, true)
+  if (exact > SEED_MOST) throw outOfRange('seed', 'integer', text, SEED_MOST, false)
+
+  // A number, or what stands for one.
+  return seed as Seed
 }
 
 export function decimalAt(body: JsonObject, name: string, least: number, most: number, at = ''): number | undefined {
   const value = body[name]
   if (value === undefined || value === null) return undefined
-  if (typeof value !== 'number') throw wrongType(pathOf(at, name), 'a decimal', value)
-  if (value < least) throw outOfRange(pathOf(at, name), 'decimal', value, least)
-  if (value > most) throw outOfRange(pathOf(at, name), 'decimal', value, most)
+  const number = numberText(value)
+  if (number === undefined) throw wrongType(pathOf(at, name), 'a decimal', value)
+  if (Number(number) < least) throw outOfRange(pathOf(at, name), 'decimal', number, least)
+  if (Number(number) > most) throw outOfRange(pathOf(at, name), 'decimal', number, most)
 
-  return value
+  return Number(number)
 }
 
 export function wordAt<Word extends string>(

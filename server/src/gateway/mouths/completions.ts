@@ -6,7 +6,17 @@
 
 import type { ChatAnswer, ChatChunk, ChatRequest, FinishReason, JsonObject, Logprobs, Usage } from '../hub.ts'
 import { biasOf, put, readSampling, streamOptionsOf } from './chat-read.ts'
-import { emptyArray, flagAt, integerAt, notTranslated, othersOf, requiredText, textAt, textsAt } from './checks.ts'
+import {
+  emptyArray,
+  flagAt,
+  integerAt,
+  notTranslated,
+  othersOf,
+  requiredText,
+  seedAt,
+  textAt,
+  textsAt,
+} from './checks.ts'
 import type { About, ChatMouth, StreamWriter } from './mouth.ts'
 import { DONE, eventOf, faultInOpenai, usageInChat } from './openai.ts'
 import { CHOICES_MAX } from './outline.ts'
@@ -54,7 +64,7 @@ function read(body: JsonObject): ChatRequest {
   put(request, 'n', n)
   readSampling(body, request)
   put(request, 'stop', textsAt(body, 'stop', STOPS_MAX))
-  put(request, 'seed', integerAt(body, 'seed', Number.MIN_SAFE_INTEGER))
+  put(request, 'seed', seedAt(body))
   put(request, 'logit_bias', biasOf(body))
   const tops = integerAt(body, 'logprobs', 0, LOGPROBS_MAX)
   if (tops !== undefined) Object.assign(request, { logprobs: true, top_logprobs: tops })

@@ -4,7 +4,7 @@ import { endianness } from 'node:os'
 import type { EmbeddingsAnswer, EmbeddingsRequest, Json, JsonObject } from '../hub.ts'
 import { emptyArray, integerAt, othersOf, requiredText, textAt, tooLong, wordAt } from './checks.ts'
 import type { About, EmbeddingsMouth } from './mouth.ts'
-import { missing, refuse, wrongType } from './refuse.ts'
+import { isIntegerWithin, missing, notInteger, refuse, wrongType } from './refuse.ts'
 
 export const embeddings: EmbeddingsMouth = { read, answer }
 
@@ -52,13 +52,15 @@ function filledText(text: string, at: string): string {
   throw refuse(`Invalid '${at}': input cannot be an empty string.`, at, 'empty_string')
 }
 
+const { MIN_SAFE_INTEGER, MAX_SAFE_INTEGER } = Number
+
 function tokensOf(given: Json, at: string): number[] {
   if (!Array.isArray(given)) throw wrongType(at, 'an array of integers', given)
   if (given.length === 0) throw emptyArray(at)
 
   return given.map((token, i) => {
-    if (typeof token !== 'number' || !Number.isInteger(token)) throw wrongType(`${at}[${i}]`, 'an integer', token)
-    return token
+    if (isIntegerWithin(token, MIN_SAFE_INTEGER, MAX_SAFE_INTEGER)) return token
+    throw notInteger(`${at}[${i}]`, token, MIN_SAFE_INTEGER, MAX_SAFE_INTEGER)
   })
 }
 

@@ -6,7 +6,7 @@
 
 import type { Json, JsonObject, MouthName } from '../hub.ts'
 import { flagAt, isObject } from './checks.ts'
-import { missing, outOfRange, refuse, wrongType } from './refuse.ts'
+import { isIntegerWithin, missing, notInteger, refuse, wrongType } from './refuse.ts'
 import { notStored } from './responses-input.ts'
 
 export type Outline = {
@@ -129,9 +129,7 @@ const tokensAt = (body: JsonObject, name: string) => countAt(body, name, Number.
 function countAt(body: JsonObject, name: string, most: number, least = 1): number | null {
   const value = body[name]
   if (value === undefined || value === null) return null
-  if (typeof value !== 'number' || !Number.isInteger(value)) throw wrongType(name, 'an integer', value)
-  if (value < least) throw outOfRange(name, 'integer', value, least)
-  if (value > most) throw outOfRange(name, 'integer', value, most)
+  if (!isIntegerWithin(value, least, most)) throw notInteger(name, value, least, most)
 
   return value
 }

@@ -40,7 +40,7 @@ export function callOptionsOf(request: ChatRequest, provider: string, dialect?: 
     topP: request.top_p,
     topK: request.top_k,
     stopSequences: request.stop,
-    seed: request.seed,
+    seed: typeof request.seed === 'number' ? request.seed : undefined,
     presencePenalty: request.presence_penalty,
     frequencyPenalty: request.frequency_penalty,
     responseFormat: format && format.type !== 'text' ? { type: 'json', schema } : undefined,
