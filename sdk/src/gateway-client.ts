@@ -30,7 +30,7 @@ export type GatewayClientOptions = {
   /** How long an answer may take, and a stream be silent, in seconds; 60 by default. */
   timeout?: number
   max_retries?: number
-  /** Gives a new token after the server refused the old one; the call is then made once more. */
+  /** Gives a new token after the server refused the old one, once for all calls that wait; they are then made once more. */
   on_auth_token_refresh?: () => string | Promise<string>
   fetch?: (request: Request) => Response | Promise<Response>
 }

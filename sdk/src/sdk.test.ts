@@ -13,6 +13,7 @@ import {
   FlowError,
   FlowSDK,
   FlowTimeoutError,
+  GatewayClient,
   loadConfig,
   PlatformClient,
   saveConfig,
@@ -156,6 +157,111 @@ test('a refused token is renewed once, and the call made again', async (t) => {
   )
   await assert.rejects(flow.users.me(), { code: 'UNAUTHENTICATED' })
   assert.equal(renewed, 2)
+})
+
+/** Knows one token alone, and gives another one in its place; a call is answered when `at_once` of them have come. */
+function tokens(at_once: number) {
+  let known = 0
+  const waiting: (() => void)[] = []
+  const answer: Answer = (request, response) => {
+    const isKnown = request.headers.authorization === `Bearer t${known}` && known > 0
+    waiting.push(() => (isKnown ? json(200, me) : refusal(401, 'UNAUTHENTICATED'))(request, response))
+    if (waiting.length >= at_once) for (const go of waiting.splice(0)) go()
+  }
+  const renew = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    known += 1
+    return `t${known}`
+  }
+  return { answer, renew, asked: () => known }
+}
+
+test('calls whose token is refused at once wait for one new token', async (t) => {
+  const { answer, renew, asked } = tokens(3)
+  const { base_url } = await serverWith(t, answer)
+  const flow = new PlatformClient({ base_url, auth_token: 'old', on_auth_token_refresh: renew, max_retries: 0 })
+
+  const got = await Promise.all([flow.users.me(), flow.users.me(), flow.users.me()])
+
+  assert.deepEqual(got, [me, me, me])
+  assert.equal(asked(), 1)
+})
+
+test('a call whose token was refused late goes on with the newer one that is there', async (t) => {
+  const { answer, renew, asked } = tokens(1)
+  let late: (() => void) | undefined
+  const { base_url } = await serverWith(
+    t,
+    (_request, response) => {
+      late = () => refusal(401, 'UNAUTHENTICATED')(_request, response)
+    },
+    answer,
+  )
+  const flow = new PlatformClient({ base_url, auth_token: 'old', on_auth_token_refresh: renew, max_retries: 0 })
+  const first = flow.users.me()
+  while (!late) await new Promise((resolve) => setTimeout(resolve, 5))
+  assert.deepEqual(await flow.users.me(), me)
+
+  late()
+
+  assert.deepEqual(await first, me)
+  assert.equal(asked(), 1)
+})
+
+test('a token that could not be renewed is asked for again by the next call', async (t) => {
+  const { base_url } = await serverWith(
+    t,
+    refusal(401, 'UNAUTHENTICATED'),
+    refusal(401, 'UNAUTHENTICATED'),
+    json(200, me),
+  )
+  let asked = 0
+  const on_auth_token_refresh = () => {
+    asked += 1
+    if (asked === 1) throw new Error('The login is gone.')
+    return 'new'
+  }
+  const flow = new PlatformClient({ base_url, on_auth_token_refresh })
+
+  await assert.rejects(flow.users.me(), /The login is gone/)
+  assert.deepEqual(await flow.users.me(), me)
+})
+
+test('a pause is as long as the server says, also in parts of a second; what is no time is not heeded', async (t) => {
+  for (const [wait, least] of [
+    ['0.4', 390],
+    ['soon', 240],
+    ['-1', 240],
+    ['', 240],
+  ] as const) {
+    const { base_url } = await serverWith(t, refusal(429, 'RATE_LIMITED', { 'retry-after': wait }), json(200, me))
+    const began = performance.now()
+
+    assert.deepEqual(await new PlatformClient({ base_url }).users.me(), me)
+
+    assert.ok(performance.now() - began >= least, `${wait}: ${performance.now() - began}`)
+  }
+  const now = new Date().toUTCString()
+  const { base_url } = await serverWith(t, refusal(429, 'RATE_LIMITED', { 'retry-after': now }), json(200, me))
+  const began = performance.now()
+  assert.deepEqual(await new PlatformClient({ base_url }).users.me(), me)
+  assert.ok(performance.now() - began < 240)
+})
+
+test('a call whose key is still at work elsewhere is made again when the server says so, and else is a conflict', async (t) => {
+  const fault = { error: { message: 'A call with this idempotency key still runs.', type: 'invalid_request_error' } }
+  const running = json(409, fault, { 'retry-after': '0' })
+  const { base_url, seen } = await serverWith(t, running, running, json(200, { data: [] }), json(409, fault))
+  const gateway = new GatewayClient({ base_url })
+  const ask = () => gateway.embeddings('flow/hash-embedding-384', 'Hello', {}, { idempotency_key: 'k' })
+
+  assert.deepEqual(await ask(), { data: [] })
+  assert.equal(seen.length, 3)
+  await assert.rejects(ask(), { status: 409 })
+  assert.equal(seen.length, 4)
+  const always = await serverWith(t, running)
+  await assert.rejects(new GatewayClient({ base_url: always.base_url }).models(), { status: 409 })
+  assert.equal(always.seen.length, 3)
 })
 
 test('inputs travel where the contract places them', async (t) => {

@@ -13,7 +13,7 @@ export type TransportOptions = {
   timeout: number
   /** How often a call that failed for a passing reason is tried again. */
   max_retries?: number
-  /** Gives a new token after the server refused the old one; the call is then made once more. */
+  /** Gives a new token after the server refused the old one, once for all calls that wait; they are then made once more. */
   on_auth_token_refresh?: () => string | Promise<string>
   /** How a refusal is read; as the platform tells it by default. */
   refusal?: (status: number, text: string, told: { retry_after?: number; request_id?: string }) => Refused
@@ -43,16 +43,31 @@ const PASSING = new Set([429, 502, 503, 504])
 
 export function createTransport(options: TransportOptions): Transport {
   let token = options.auth_token
+  let renewal: Promise<void> | undefined
+  /** One for all who wait for it: a new token may end the one before. */
+  const renewed = (renew: () => string | Promise<string>): Promise<void> => {
+    const begin = async () => {
+      token = await renew()
+    }
+    renewal ??= begin().finally(() => {
+      renewal = undefined
+    })
+    return renewal
+  }
   const send = async (sent: Sent): Promise<Response> => {
     const tries = 1 + (options.max_retries ?? 2)
-    let refreshed = false
+    let isRenewed = false
+    let isNewerTried = false
     for (let attempt = 1; ; attempt += 1) {
-      const outcome = await once(options, token, sent)
+      const used = token
+      const outcome = await once(options, used, sent)
       if (outcome instanceof Response && outcome.ok) return outcome
-      if (outcome instanceof Response && outcome.status === 401 && options.on_auth_token_refresh && !refreshed) {
-        refreshed = true
+      if (outcome instanceof Response && outcome.status === 401 && options.on_auth_token_refresh && !isRenewed) {
         attempt -= 1
-        token = await options.on_auth_token_refresh()
+        // Where another call has renewed it meanwhile, that token is tried before one more is asked for.
+        isRenewed = token === used || isNewerTried
+        isNewerTried = true
+        if (token === used) await renewed(options.on_auth_token_refresh)
         continue
       }
       const error = outcome instanceof Response ? await refusalOf(outcome, options) : outcome
@@ -66,9 +81,11 @@ export function createTransport(options: TransportOptions): Transport {
 
 const isRefusal = (error: Refused | FlowConnectionError): error is Refused => !(error instanceof FlowConnectionError)
 
-/** A refusal for now is tried again in any case; a lost connection only when repeating is harmless. */
+/** A refusal for now is tried again in any case; a lost connection only when repeating is harmless. A conflict is for now
+ *  where the server says when to come again: a call with the same idempotency key still runs. */
 function isPassing(error: Refused | FlowConnectionError, sent: Sent): boolean {
   if (!isRefusal(error)) return sent.repeatable
+  if (error.status === 409) return error.retry_after !== undefined
   return error.status === 429 || (PASSING.has(error.status) && sent.repeatable)
 }
 
@@ -133,9 +150,13 @@ function problemOf(text: string): { code: ErrorCode; message: string } | undefin
   }
 }
 
-/** `Retry-After` is a number of seconds or a date (RFC 9110, section 10.2.3). */
-const secondsOf = (wait: string): number =>
-  /^\d+$/.test(wait) ? Number(wait) : Math.max(0, (Date.parse(wait) - Date.now()) / 1000)
+/** `Retry-After` is a number of seconds, which some servers write with decimals, or a date, which begins with the day of
+ *  the week (RFC 9110, section 10.2.3). Undefined where it is neither. */
+function secondsOf(wait: string): number | undefined {
+  if (/^\d+(\.\d+)?$/.test(wait)) return Number(wait)
+  const date = /^[A-Z][a-z]+,? /.test(wait) ? Date.parse(wait) : Number.NaN
+  return Number.isNaN(date) ? undefined : Math.max(0, (date - Date.now()) / 1000)
+}
 
 /** What the server asks for, else twice as long each time with a random part, so that callers don't come in step. */
 function pause(retry_after: number | undefined, attempt: number, signal?: AbortSignal): Promise<void> {
