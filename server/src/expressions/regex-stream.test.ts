@@ -37,6 +37,8 @@ const sources = [
   'é|😀+',
   '(a+)+b',
   'x(yz)*',
+  'ab*c|b',
+  'xa*yz|(ab?)+d',
 ]
 const letters = ['a', 'b', 'c', 'd', 'at', 'cat', ' ', '\n', 'x', 'yz', '1', '22', 'é', '😀', 'secret', 'key', 'straße']
 
@@ -94,6 +96,56 @@ test('what is held back never grows beyond its bound, and a match that is longer
   }
   assert.deepEqual(matchesOf(['a[^z]*z'], [`a${'-'.repeat(2_000)}z`]), [])
   assert.deepEqual(matchesOf(['a[^z]*z'], [`a${'-'.repeat(1_000)}z`])[0]?.length, 1_002)
+})
+
+test('a match is found though what began before it is too long for one', () => {
+  const long = 'x'.repeat(1_010)
+  assert.deepEqual(matchesOf(['BEGIN[^;]*END'], [`"BEGIN${long} BEGIN secret END`]), ['BEGIN secret END'])
+  assert.deepEqual(matchesOf(['BEGIN[^;]*END'], [`BEGIN${'x'.repeat(2_000)} BEGIN a BEGIN b END.`]), [
+    'BEGIN a BEGIN b END',
+  ])
+  // The leftmost that is short enough, and as long as it is elsewhere.
+  assert.deepEqual(matchesOf(['[bc][^;]*\\d+'], [`b${long} c${long}xxxxxx c secret 12345;`]), ['c secret 12345'])
+  assert.deepEqual(matchesOf(['(a[^;]*b)?(c*)'], [`a${'-'.repeat(1_030)}a-bccc`]), ['a-bccc'])
+  assert.deepEqual(matchesOf(['a[^;]*b|c'], [`a${'-'.repeat(1_020)}ca-b`]), ['c', 'a-b'])
+  assert.deepEqual(matchesOf(['😀[^;]*\\bb$'], [`😀${'-'.repeat(1_100)}😀 b`]), ['😀 b'])
+})
+
+test('no match that is short enough is left in a long text, and in pieces the same are found', () => {
+  const draw = chance(7)
+  for (let round = 0; round < 60; round += 1) {
+    const pick = () =>
+      ['BEGIN', 'END', ';', 'x'.repeat(Math.floor(draw() * 700)), 'x'.repeat(500)][Math.floor(draw() * 5)]
+    const text = Array.from({ length: 40 }, pick).join('')
+    const reader = streamPatternOf(['BEGIN[^;]*END']).reader(new Budget(50_000_000))
+    const spans = [...reader.push(text), ...reader.end()]
+    for (const { text: span, is_match } of spans) {
+      assert.ok(!is_match || /^BEGIN[^;]*END$/.test(span))
+      assert.ok(!is_match || span.length <= SPAN_MAX)
+      if (is_match) continue
+      for (const { index } of span.matchAll(/END/g)) {
+        const before = span.slice(0, index)
+        const begin = Math.max(before.lastIndexOf('BEGIN'), before.lastIndexOf(';'))
+        assert.ok(begin < 0 || before[begin] === ';' || index + 3 - begin > SPAN_MAX, `${round}`)
+      }
+    }
+    const matches = spans.filter(({ is_match }) => is_match).map((span) => span.text)
+    assert.deepEqual(matchesOf(['BEGIN[^;]*END'], text.match(/.{1,97}/gs) ?? []), matches)
+    assert.deepEqual(matchesOf(['BEGIN[^;]*END'], text.split('')), matches)
+  }
+})
+
+test('a text that is full of beginnings costs no more than a few steps for each character', () => {
+  const text = 'aX-a-'.repeat(20_000)
+  const sources = ['a[^;]*Z', '[^;]*Z', 'a.*Z|aX.*Y', '(s.*|aX.{0,900})Z']
+  for (const source of sources) {
+    const pattern = streamPatternOf([source])
+    const reader = pattern.reader(new Budget(text.length * pattern.cost * 6))
+    assert.deepEqual(
+      [...reader.push(text), ...reader.end()].filter(({ is_match }) => is_match),
+      [],
+    )
+  }
 })
 
 test('a pattern that is catastrophic elsewhere is not', () => {

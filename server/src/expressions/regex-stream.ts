@@ -4,7 +4,12 @@
  *  ways at once (Pike's machine), so that the time is linear in the text whatever the pattern.
  *
  *  What is undecided is held back, SPAN_MAX characters of it at most: a match that is longer is none. Empty matches are
- *  none, either. */
+ *  none, either.
+ *
+ *  Of the ways that come to the same instruction only the oldest counts, as the leftmost match is looked for. Where it
+ *  grows too old for a match, those that it has swallowed are looked for once more: from there on only the newest counts,
+ *  and so each match that is short enough is seen at its end. The leftmost is then looked for in the SPAN_MAX characters
+ *  before that. A way needs as many to grow old, so no more than a constant number of looks falls on each. */
 
 import { RE2JS } from 're2js'
 import { type Budget, ExpressionFault } from './fault.ts'
@@ -129,6 +134,10 @@ class Reader implements SpanReader {
   #at = 0
   /** The character before the next one. */
   #before = NONE
+  /** The character before `held`. */
+  #before_held = NONE
+  /** The newest ways are the best, since the oldest was too old; at least until here. */
+  #newest_until = -1
   /** The ways that go on, best first: instructions, and where in `held` each began. And the ways of the step before. */
   #ways: Ways
   #before_ways: Ways
@@ -143,8 +152,8 @@ class Reader implements SpanReader {
     this.#program = program
     this.#budget = budget
     const { length } = program.instructions
-    this.#ways = newWays(length)
-    this.#before_ways = newWays(length)
+    this.#ways = newWays(2 * length)
+    this.#before_ways = newWays(2 * length)
     this.#stack = new Int32Array(2 * length + 2)
     this.#marks = new Uint32Array(length)
   }
@@ -162,19 +171,34 @@ class Reader implements SpanReader {
     this.#run(spans, true)
     this.#release(spans, this.#held.length)
     this.#before = NONE
+    this.#before_held = NONE
+    this.#newest_until = -1
     this.#ways.count = 0
     return spans
   }
 
-  /** Where the oldest way that goes on began; what stands before it is decided. */
+  get #isNewestBest(): boolean {
+    return this.#newest_until >= 0
+  }
+
+  /** Where the oldest way that goes on began, or the match that is found so far; what stands before it is decided. */
   get #oldest(): number {
-    if (this.#match_start >= 0) return this.#match_start
-    return this.#ways.count > 0 ? (this.#ways.starts[0] ?? 0) : this.#at
+    if (this.#isNewestBest) return this.#span_start
+    const oldest = this.#ways.count > 0 ? (this.#ways.starts[0] ?? 0) : this.#at
+    return this.#match_start >= 0 ? Math.min(this.#match_start, oldest) : oldest
+  }
+
+  /** Where a match begins at the earliest that ends here; between characters. */
+  get #span_start(): number {
+    const start = Math.max(0, this.#at - SPAN_MAX)
+    const isLow = (this.#held.charCodeAt(start) & 0xfc00) === 0xdc00
+    return isLow && start > 0 ? start + 1 : start
   }
 
   #run(spans: Span[], is_last: boolean) {
     const { begins } = this.#program
     for (;;) {
+      if (this.#isNewestBest && this.#ways.count === 0 && this.#at >= this.#newest_until) this.#newest_until = -1
       const rune = this.#next(is_last)
       if (rune === undefined) return
       if (this.#ways.count === 0 && this.#match_start < 0 && rune >= 0 && rune < 128 && begins[rune] === 0) {
@@ -183,11 +207,20 @@ class Reader implements SpanReader {
         continue
       }
       this.#step(rune)
-      if (this.#match_start >= 0 && (this.#ways.count === 0 || this.#at - this.#match_start > SPAN_MAX)) {
+      const isMatch = this.#match_start >= 0
+      if (this.#isNewestBest) {
+        if (isMatch) this.#lookFrom(Math.min(this.#match_start, this.#span_start))
+        if (isMatch) continue
+        this.#dropOldest()
+        if (rune === NONE) return
+        continue
+      }
+      const isOld = this.#at - this.#oldest > SPAN_MAX
+      if (isMatch && (this.#ways.count === 0 || isOld)) {
         this.#decide(spans)
         continue
       }
-      if (this.#at - this.#oldest > SPAN_MAX) this.#dropOld()
+      if (isOld) this.#lookForNewest()
       if (rune === NONE) return
     }
   }
@@ -208,11 +241,17 @@ class Reader implements SpanReader {
     this.#ways.count = 0
     this.#before_ways = ways
     this.#mark += 1
+    const isNewestBest = this.#isNewestBest
+    if (isNewestBest) {
+      this.#follow(this.#program.start, at, rune, assertions)
+      // Not to be marked for the others: what begins here is still empty, and no match where they are one.
+      this.#mark += 1
+    }
     let isCut = false
     for (let i = 0; i < ways.count && !isCut; i += 1) {
       isCut = this.#follow(ways.pcs[i] ?? 0, ways.starts[i] ?? 0, rune, assertions)
     }
-    if (!isCut && this.#match_start < 0) this.#follow(this.#program.start, at, rune, assertions)
+    if (!isNewestBest && !isCut && this.#match_start < 0) this.#follow(this.#program.start, at, rune, assertions)
     if (rune === NONE) return
     this.#before = rune
     this.#at += rune > 0xffff ? 2 : 1
@@ -265,27 +304,39 @@ class Reader implements SpanReader {
     const text = this.#held.slice(0, length)
     spans.push({ text, is_match: true })
     this.#held = this.#held.slice(length)
-    this.#at = 0
-    this.#before = lastRune(text)
-    this.#ways.count = 0
-    this.#match_start = -1
+    this.#before_held = lastRune(text)
+    this.#lookFrom(0)
   }
 
-  /** What began too long ago is no match. */
-  #dropOld() {
-    const { pcs, starts, count } = this.#ways
-    let old = 0
-    while (old < count && this.#at - (starts[old] ?? 0) > SPAN_MAX) old += 1
-    pcs.copyWithin(0, old, count)
-    starts.copyWithin(0, old, count)
-    this.#ways.count = count - old
+  /** The leftmost match from there on. */
+  #lookFrom(at: number) {
+    this.#at = at
+    this.#before = at === 0 ? this.#before_held : lastRune(this.#held.slice(Math.max(0, at - 2), at))
+    this.#ways.count = 0
+    this.#match_start = -1
+    this.#newest_until = -1
+  }
+
+  /** What began too long ago is no match; what began behind it may be one. */
+  #lookForNewest() {
+    const [old, until] = [this.#oldest, this.#at]
+    this.#lookFrom(old + ((this.#held.codePointAt(old) ?? 0) > 0xffff ? 2 : 1))
+    this.#newest_until = until
+  }
+
+  #dropOldest() {
+    const { starts } = this.#ways
+    while (this.#ways.count > 0 && this.#at - (starts[this.#ways.count - 1] ?? 0) > SPAN_MAX) this.#ways.count -= 1
   }
 
   #release(spans: Span[], end: number) {
     if (end === 0) return
-    spans.push({ text: this.#held.slice(0, end), is_match: false })
+    const text = this.#held.slice(0, end)
+    spans.push({ text, is_match: false })
     this.#held = this.#held.slice(end)
+    this.#before_held = lastRune(text)
     this.#at -= end
+    if (this.#isNewestBest) this.#newest_until = Math.max(0, this.#newest_until - end)
     const { starts, count } = this.#ways
     for (let i = 0; i < count; i += 1) starts[i] = (starts[i] ?? 0) - end
     if (this.#match_start < 0) return
