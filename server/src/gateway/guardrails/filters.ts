@@ -5,8 +5,7 @@ import type { PiiKind } from '@flow/contract/gateway-routes'
 import { type Budget, ExpressionFault, type StreamPattern, streamPatternOf } from '../../expressions/expressions.ts'
 import type { Guardrail } from '../policies/policy.ts'
 import { blockedBy, type Findings, type Side, tooMuchFor } from './findings.ts'
-import { piiIn } from './pii.ts'
-import { Segments } from './segments.ts'
+import { PiiReader, type PiiSpan } from './pii-reader.ts'
 
 /** The text comes out as it may be told. Throws a `Blocked`. After its end it is ready for another text. */
 export type Filter = { push(text: string): string; end(): string }
@@ -39,24 +38,13 @@ export function screenerOf(guardrail: Guardrail): Screener | undefined {
 type Found = Parameters<Screener['open']>[0]
 
 function piiFilter(kinds: ReadonlySet<PiiKind>, found: Found): Filter {
-  const segments = new Segments()
-  const look = (text: string) => {
+  const reader = new PiiReader(kinds)
+  const tell = (spans: PiiSpan[]) => {
     let told = ''
-    let from = 0
-    for (const { start, end, kind } of piiIn(text, kinds)) {
-      told += text.slice(from, start) + found(`[${kind.toUpperCase()}]`, text.slice(start, end))
-      from = end
-    }
-    return from === 0 ? text : told + text.slice(from)
+    for (const { text, kind } of spans) told += kind === null ? text : found(`[${kind.toUpperCase()}]`, text)
+    return told
   }
-  return {
-    push(text) {
-      let told = ''
-      for (const segment of segments.push(text)) told += look(segment)
-      return told
-    },
-    end: () => look(segments.end()),
-  }
+  return { push: (text) => tell(reader.push(text)), end: () => tell(reader.end()) }
 }
 
 function regexFilter(pattern: StreamPattern, found: Found, budget: Budget): Filter {

@@ -5,15 +5,15 @@ import { test } from 'node:test'
 import { PiiKind } from '@flow/contract/gateway-routes'
 import { SPAN_MAX } from '../../expressions/expressions.ts'
 import { piiIn } from './pii.ts'
-import { Segments } from './segments.ts'
+import { PiiReader } from './pii-reader.ts'
 
 const all = new Set(PiiKind.options)
 
 function foundIn(pieces: string[]): string[] {
-  const segments = new Segments()
-  const cut = [...pieces.flatMap((piece) => segments.push(piece)), segments.end()]
-  assert.equal(cut.join(''), pieces.join(''))
-  return cut.flatMap((text) => piiIn(text, all).map(({ start, end, kind }) => `${kind}: ${text.slice(start, end)}`))
+  const reader = new PiiReader(all)
+  const spans = [...pieces.flatMap((piece) => reader.push(piece)), ...reader.end()]
+  assert.equal(spans.map(({ text }) => text).join(''), pieces.join(''))
+  return spans.flatMap(({ text, kind }) => (kind === null ? [] : [`${kind}: ${text}`]))
 }
 
 const real: [PiiKind, string[]][] = [
@@ -93,14 +93,21 @@ test('the same is found wherever a text is cut', () => {
 })
 
 test('words go on at once, and nothing is held beyond the bound', () => {
-  const segments = new Segments()
-  assert.deepEqual(segments.push('Hello my '), ['Hello ', 'my '])
-  assert.deepEqual(segments.push('friend, call +49 30'), ['friend,', ' ', 'call '])
-  assert.deepEqual(segments.push(' 1234567 now'), [])
-  assert.deepEqual(segments.push(' or never'), ['+49 30 1234567 now ', 'or '])
-  const long = new Segments()
-  const pieces = Array.from({ length: 5_000 }, () => long.push('x')).flat()
-  assert.deepEqual([...new Set(pieces.map(({ length }) => length))], [SPAN_MAX])
+  const reader = new PiiReader(all)
+  const told = (text: string) => reader.push(text).map((span) => span.text)
+  assert.deepEqual(told('Hello my '), ['Hello ', 'my '])
+  assert.deepEqual(told('friend, call +49 30'), ['friend,', ' ', 'call '])
+  assert.deepEqual(told(' 1234567 now'), [])
+  assert.deepEqual(told(' or never'), ['+49 30 1234567', ' now ', 'or '])
+  for (const piece of ['x', '1 ', '4111 1111 1111 1111 ', 'sk-', '+1 ']) {
+    const long = new PiiReader(all)
+    let held = 0
+    for (let i = 0; i < 5_000; i += 1) {
+      held += piece.length
+      for (const { text } of long.push(piece)) held -= text.length
+      assert.ok(held < SPAN_MAX, piece)
+    }
+  }
 })
 
 test('texts made to be slow are not', () => {
@@ -113,4 +120,51 @@ test('texts made to be slow are not', () => {
     ':'.repeat(1000),
   ]
   for (const text of evil) for (let i = 0; i < 50; i += 1) piiIn(text, all)
+  const digits = ['+1234567890'.padEnd(1_000, '1'), '+49 (0)'.repeat(150), '1234 '.repeat(200), '+1 2'.repeat(250)]
+  for (const text of digits) for (let i = 0; i < 50; i += 1) piiIn(text, all)
+})
+
+test('what is found has other numbers and marks around it', () => {
+  const card = '4111 1111 1111 1111'
+  const examples: [string, string[]][] = [
+    [`valid until 2027 ${card}`, [`credit_card: ${card}`]],
+    [`order 1234 ${card} thanks`, [`credit_card: ${card}`]],
+    [`${card} 123`, [`credit_card: ${card}`]],
+    [`${card} 12/27 123`, [`credit_card: ${card}`]],
+    [`1 2 3 ${card} 4242 4242 4242 4242`, [`credit_card: ${card}`, 'credit_card: 4242 4242 4242 4242']],
+    ['2027 3782 822463 10005 2028', ['credit_card: 3782 822463 10005']],
+    ['4111-1111-1111-1111-2027', ['credit_card: 4111-1111-1111-1111']],
+    ['call +49 30 12345678 2024-05-01 please', ['phone: +49 30 12345678']],
+    ['call +1 415 555 2671 4711 2023 or', ['phone: +1 415 555 2671']],
+    ['+49 (0)30 1234567', ['phone: +49 (0)30 1234567']],
+    ['...+44 20 7183 8750...', ['phone: +44 20 7183 8750']],
+    ['2024 415-555-2671 2025', ['phone: 415-555-2671']],
+    ['write to john@example.com--he knows', ['email: john@example.com']],
+    ['john@example.com-', ['email: john@example.com']],
+    ['john@my-example.com-pany.net', ['email: john@my-example.com-pany.net']],
+    ['...john@example.com', ['email: john@example.com']],
+    ['1234 219-09-9999-', ['us_ssn: 219-09-9999']],
+    ['Tel.:+49 30 1234567, card:4111 1111 1111 1111', ['phone: +49 30 1234567', `credit_card: ${card}`]],
+    ['it is ...10.0.0.1', ['ip_address: 10.0.0.1']],
+    ['2001:db8::1: down', ['ip_address: 2001:db8::1']],
+  ]
+  for (const [text, expected] of examples) {
+    assert.deepEqual(foundIn([text]), expected, text)
+    assert.deepEqual(foundIn(text.split('')), expected, text)
+  }
+})
+
+test('in a row that never ends all of it is found, wherever it is cut', () => {
+  const rows = real.flatMap(([kind, examples]) =>
+    examples.map((example): [string, string, string] => [kind, example, ' ']),
+  )
+  rows.push(['email', 'john.smith@example.com', '/'], ['api_key', `sk-${'aB3'.repeat(230)}`, '/'])
+  for (const [kind, example, between] of rows) {
+    for (const before of ['', '7 ', 'x/x/', '1 2 3 4 5 6 7 8 9 ']) {
+      const text = before + Array.from({ length: 130 }, () => example).join(between)
+      const expected = Array.from({ length: 130 }, () => `${kind}: ${example}`)
+      assert.deepEqual(foundIn([text]), expected, `${before}${example}`)
+      assert.deepEqual(foundIn(text.match(/.{1,61}/gs) ?? []), expected, `${before}${example}`)
+    }
+  }
 })
